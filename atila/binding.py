@@ -1,0 +1,129 @@
+"""Calling a handler with what the request carries: path, query, form and JSON, by name.
+
+Compiled once per route from the handler's signature (seed, Request Parameters); the endpoint calls
+the result for every request.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from atila.errors import ConfigError, HTTPError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atila.was import Was
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Signature:
+    """What a handler takes besides ``was``.
+
+    Attributes:
+        names: parameters after ``was``, in order.
+        required: those without a default.
+        defaults: name to default.
+        takes_any: it has ``**kw``.
+
+    Raises ``ConfigError`` for a handler that can't be called by name.
+    """
+
+    __slots__ = ("defaults", "first", "names", "required", "takes_any")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        parameters = list(inspect.signature(function).parameters.values())
+        label = getattr(function, "__qualname__", repr(function))
+        if not parameters or parameters[0].kind not in _POSITIONAL:
+            raise ConfigError(f"handler {label} must take 'was' as its first argument")
+        self.first = parameters.pop(0).name
+        self.names: list[str] = []
+        self.defaults: dict[str, Any] = {}
+        self.takes_any = False
+        for parameter in parameters:
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                raise ConfigError(
+                    f"handler {label} takes *{parameter.name}: arguments come by name, use **kw"
+                )
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                raise ConfigError(f"handler {label}: {parameter.name} can't be positional-only")
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                self.takes_any = True
+                continue
+            self.names.append(parameter.name)
+            if parameter.default is not inspect.Parameter.empty:
+                self.defaults[parameter.name] = parameter.default
+        self.required = frozenset(self.names) - self.defaults.keys()
+
+
+def compile_call(
+    function: Callable[..., Any], signature: Signature, path_names: list[str], restrict: bool
+) -> Callable[[Was], Any]:
+    """A function that binds the arguments of a request and calls the handler.
+
+    Parameters:
+        function: the handler.
+        signature: its signature.
+        path_names: parameters of the route's rule.
+        restrict: refuse arguments that a handler without parameters of its own does not take
+            (``app.restrict_parameter_count``).
+
+    What the compiled function raises: ``HTTPError`` 400 naming the missing or surplus parameter,
+    and whatever the handler raises. Raises ``ConfigError`` when the handler lacks a path parameter.
+    """
+    lacking = [name for name in path_names if name not in signature.names]
+    if lacking and not signature.takes_any:
+        raise ConfigError(
+            f"handler {function.__qualname__} must take the parameter {lacking[0]!r} of its route"
+        )
+    own = [name for name in signature.names if name not in path_names]
+    if not own and not signature.takes_any:
+        return _compile_closed(function, path_names, restrict)
+    return _compile_open(function, signature)
+
+
+def _compile_closed(
+    function: Callable[..., Any], path_names: list[str], restrict: bool
+) -> Callable[[Was], Any]:
+    """For handlers that take nothing but path parameters."""
+
+    def call(was: Was) -> Any:
+        exchange = was.exchange
+        if restrict and (exchange.request.query or exchange.body is not None):
+            _refuse_surplus(was, path_names)
+        params = exchange.params
+        if params:
+            return function(was, **params)
+        return function(was)
+
+    return call
+
+
+def _compile_open(function: Callable[..., Any], signature: Signature) -> Callable[[Was], Any]:
+    allowed = frozenset(signature.names)
+    required = tuple(signature.required)
+    takes_any = signature.takes_any
+    first = signature.first
+
+    def call(was: Was) -> Any:
+        arguments = was.arguments()
+        for name in required:
+            if name not in arguments:
+                raise HTTPError(400, f"parameter {name} is required")
+        if not takes_any:
+            for name in arguments:
+                if name not in allowed:
+                    raise HTTPError(400, f"parameter {name} is not expected")
+        elif first in arguments:
+            raise HTTPError(400, f"parameter {first} is not expected")
+        return function(was, **arguments)
+
+    return call
+
+
+def _refuse_surplus(was: Was, path_names: list[str]) -> None:
+    for name in was.arguments():
+        if name not in path_names:
+            raise HTTPError(400, f"parameter {name} is not expected")

@@ -1,0 +1,131 @@
+"""Endpoints: a route compiled to the one function that the engine runs for a request.
+
+``app.freeze`` makes one per route and one per error that routing can give; the engine's app handler
+runs them in a thread, on the loop, or as a coroutine.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from atila.arguments import media_type
+from atila.binding import compile_call
+from atila.errors import HTTPError
+from atila.failures import answer_failure
+from atila.results import HTML, send
+from atila.was import Was
+from skitai.handlers.interface import Mode
+from skitai.server.exchange import ClientGone
+from skitai.server.streaming import stream_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atila.app import Atila
+    from atila.routing import Route
+    from skitai.server.exchange import Exchange
+    from skitai.server.representation import Fields
+
+
+class RouteEndpoint:
+    """A route, ready to run.
+
+    Attributes:
+        mode: thread for plain functions, coroutine for ``async def``.
+        max_body: ``MAX_UPLOAD_SIZE`` of the app, in bytes.
+        run: answers an exchange.
+    """
+
+    __slots__ = ("_app", "content_types", "max_body", "missing", "mode", "run")
+
+    def __init__(self, app: Atila, route: Route) -> None:
+        self._app = app
+        self.missing = False
+        types = route.options.get("content_types") or ()
+        self.content_types = frozenset(
+            kind.lower() for kind in ([types] if isinstance(types, str) else types)
+        )
+        self.max_body: int = app.config.MAX_UPLOAD_SIZE
+        call = compile_call(
+            route.function, route.signature, route.rule.names, app.restrict_parameter_count
+        )
+        self.run: Callable[[Exchange], Any]
+        if inspect.isasyncgenfunction(route.function):
+            self.mode = Mode.COROUTINE
+            self.run = _compile_async_stream(app, route, call)
+        elif inspect.iscoroutinefunction(route.function):
+            self.mode = Mode.COROUTINE
+            self.run = _compile_coroutine(app, route, call)
+        else:
+            self.mode = Mode.THREAD
+            self.run = _compile_function(app, route, call)
+
+    def admit(self, exchange: Exchange) -> RouteEndpoint | ErrorEndpoint:
+        """This endpoint, or 406 when the body is not of a type that the route accepts."""
+        if media_type(exchange.request.headers.get("content-type", "")) in self.content_types:
+            return self
+        wanted = ", ".join(sorted(self.content_types))
+        return ErrorEndpoint(self._app, HTTPError(406, f"the content type must be {wanted}"))
+
+
+def _compile_function(
+    app: Atila, route: Route, call: Callable[[Was], Any]
+) -> Callable[[Exchange], None]:
+    def run(exchange: Exchange) -> None:
+        was = Was(app, exchange, route)
+        try:
+            send(was, call(was))
+        except ClientGone:
+            return
+        except Exception as exc:
+            answer_failure(was, exc)
+
+    return run
+
+
+def _compile_coroutine(
+    app: Atila, route: Route, call: Callable[[Was], Any]
+) -> Callable[[Exchange], Any]:
+    async def run(exchange: Exchange) -> None:
+        was = Was(app, exchange, route)
+        try:
+            send(was, await call(was))
+        except ClientGone:
+            return
+        except Exception as exc:
+            answer_failure(was, exc)
+
+    return run
+
+
+def _compile_async_stream(
+    app: Atila, route: Route, call: Callable[[Was], Any]
+) -> Callable[[Exchange], Any]:
+    async def run(exchange: Exchange) -> None:
+        was = Was(app, exchange, route)
+        try:
+            await stream_async(exchange, lambda: was.response.head(HTML), call(was))
+        except ClientGone:
+            return
+        except Exception as exc:
+            answer_failure(was, exc)
+
+    return run
+
+
+class ErrorEndpoint:
+    """What the router answers when there is no route: 404, 405, 406, a redirect, OPTIONS."""
+
+    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode")
+
+    def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
+        self._app = app
+        self._error = error
+        self._fields = fields
+        self.mode = Mode.LOOP
+        self.missing = error.code == 404
+        self.max_body = 64 * 1024
+
+    def run(self, exchange: Exchange) -> None:
+        exchange.fail(self._error, self._fields)

@@ -1,0 +1,88 @@
+"""URLs of handlers and static files (seed, Making URL); ``was.urlfor`` and templates use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+if TYPE_CHECKING:
+    from atila.routing import Route
+
+
+class Urls:
+    """Builds URLs for one mounted app.
+
+    Parameters:
+        point: where the app is mounted; starts and ends with ``/``.
+        routes: the app's routes.
+        static_url, media_url: prefixes of static and media files.
+    """
+
+    def __init__(self, point: str, routes: list[Route], static_url: str, media_url: str) -> None:
+        self._base = point.rstrip("/")
+        self._static = static_url
+        self._media = media_url
+        self._by_name: dict[str, Route] = {}
+        self._by_function: dict[Any, Route] = {}
+        for route in routes:
+            self._by_name.setdefault(route.name, route)
+            self._by_function.setdefault(route.function, route)
+
+    def build(self, thing: Any, *args: Any, **kwargs: Any) -> str:
+        """The URL of ``thing``.
+
+        Parameters:
+            thing: a handler, its resource id, or a path starting with ``/`` (taken as it is below
+                the app's point).
+            args: values for the handler's parameters, in order.
+            kwargs: values by name; None leaves a parameter out, what is not in the path becomes
+                the query.
+
+        Raises ``NameError`` for an unknown resource id, ``ValueError`` for arguments that the
+        handler doesn't take or that are missing in the path.
+        """
+        if isinstance(thing, str) and (not thing or thing.startswith("/")):
+            return self._base + (thing or "/")
+        route = self._find(thing)
+        signature = route.signature
+        if len(args) > len(signature.names):
+            raise ValueError(f"{route.name} takes {len(signature.names)} arguments")
+        values = dict(zip(signature.names, args, strict=False))
+        for name, value in kwargs.items():
+            if name in values:
+                raise ValueError(f"{route.name} got {name!r} twice")
+            if name not in signature.names and not signature.takes_any:
+                raise ValueError(f"{route.name} has no parameter {name!r}")
+            values[name] = value
+        path = self._path(route, values)
+        query = {name: value for name, value in values.items() if value is not None}
+        return self._base + path + (f"?{urlencode(query, doseq=True)}" if query else "")
+
+    def _find(self, thing: Any) -> Route:
+        found = self._by_name.get(thing) if isinstance(thing, str) else self._by_function.get(thing)
+        if found is None:
+            raise NameError(f"there is no resource {thing!r}")
+        return found
+
+    def _path(self, route: Route, values: dict[str, Any]) -> str:
+        """Fill the route's path, taking the values it uses out of ``values``."""
+        rule = route.rule
+        text = rule.pieces[0]
+        last = len(rule.names) - 1
+        for at, name in enumerate(rule.names):
+            value = values.pop(name, None)
+            if value is None:
+                if at == last and name in route.signature.defaults:
+                    return rule.shortened() or text
+                raise ValueError(f"{route.name} needs a value for {name!r}")
+            text += quote(str(value), safe="/" if rule.is_path(at) else "")
+            text += rule.pieces[at + 1]
+        return text or "/"
+
+    def static(self, path: str) -> str:
+        """The URL of a static file; a path with a leading ``/`` is taken as it is."""
+        return path if path.startswith("/") else self._static + path
+
+    def media(self, path: str) -> str:
+        """The URL of a media file; a path with a leading ``/`` is taken as it is."""
+        return path if path.startswith("/") else self._media + path

@@ -1,0 +1,1 @@
+"""The benchmark: every contender does the same work on one core, wrk asks from another."""

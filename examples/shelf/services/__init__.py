@@ -1,0 +1,39 @@
+"""The shelf itself at /. Every other module mounts below, each with its own point."""
+
+from ..fields import STATUSES
+from ..guards import found, good_search
+
+
+def __setup__(app, mntopt):
+    # Mount sub-modules here, never in __mount__. A module's routes begin with its point.
+    from . import api, books, downloads, tour
+
+    app.mount("/books", books)
+    app.mount("/api", api)
+    app.mount("/", downloads)
+    app.mount("/", tour)
+
+
+def __mount__(app, mntopt):
+    library = app.g["library"]
+
+    # Arguments come by name from the path, the query string, the form or the JSON body.
+    # A default makes one optional: / and /?status=reading&q=cat both end up here.
+    @app.route("/", methods=["GET"])
+    def index(was, status="", q=""):
+        counts = library.counts()
+        return was.render(
+            "index.j2",
+            books=library.search(*good_search(was, status, q)),
+            statuses=STATUSES,
+            counts=counts,
+            total=sum(counts.values()),
+            status=status,
+            q=q,
+        )
+
+    # <name> is one part of the path, decoded: /authors/Tove%20Jansson
+    @app.route("/authors/<name>", methods=["GET"])
+    def author(was, name):
+        books = found(was, library.by_author(name))
+        return was.render("author.j2", books=books, name=books[0]["author"], statuses=STATUSES)

@@ -1,0 +1,53 @@
+"""skitai, a multi-worker asynchronous app engine: the names that launch scripts and apps use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skitai.errors import ConfigError, HTTPError, SkitaiError, StartupError
+from skitai.preference import AttributeDict, Preference
+from skitai.service import Service
+
+if TYPE_CHECKING:
+    from skitai.testing import test_client as test_client
+
+__all__ = [
+    "AttributeDict",
+    "ConfigError",
+    "HTTPError",
+    "Preference",
+    "SkitaiError",
+    "StartupError",
+    "__version__",
+    "abspath",
+    "getswd",
+    "is_devel",
+    "isdevel",
+    "isproduction",
+    "joinpath",
+    "mount",
+    "pref",
+    "preference",
+    "run",
+    "test_client",
+]
+
+__version__ = "0.1.0"
+
+_service = Service()
+
+mount = _service.mount
+run = _service.run
+preference = pref = _service.preference
+abspath = joinpath = _service.abspath
+getswd = _service.getswd
+is_devel = isdevel = _service.is_devel
+isproduction = _service.isproduction
+
+
+def __getattr__(name: str) -> Any:
+    if name == "test_client":  # a service has no use for it, so it isn't loaded with the rest
+        from skitai.testing import test_client
+
+        return test_client
+    raise AttributeError(f"module 'skitai' has no attribute {name!r}")

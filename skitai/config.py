@@ -1,0 +1,213 @@
+"""The settings of a service: names, types, defaults and ranges.
+
+``Service.run`` builds one `Settings`; every room below receives it and only reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from skitai.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SAFE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ALIASES = {"ip": "address"}
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_HOST_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
+_SWITCH_WORDS = {
+    "1": True, "true": True, "yes": True, "on": True,
+    "0": False, "false": False, "no": False, "off": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting accepts.
+
+    Parameters:
+        wanted: the accepted values in words; completes the sentence "<setting> must be …".
+        convert: returns the typed value; raises ``ValueError`` for anything not accepted.
+    """
+
+    wanted: str
+    convert: Callable[[object], Any]
+
+
+def whole_number(low: int, high: int | None = None) -> Rule:
+    """Accept an ``int`` or its decimal text within ``low`` to ``high``, both included."""
+
+    def convert(value: object) -> int:
+        if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(value)
+        if value < low or (high is not None and value > high):
+            raise ValueError(value)
+        return value
+
+    span = f"of at least {low}" if high is None else f"from {low} to {high}"
+    return Rule(f"a whole number {span}", convert)
+
+
+def seconds(low: float = 0, *, above: bool = False) -> Rule:
+    """Accept a finite number of seconds of at least ``low`` (``above``: greater than it)."""
+
+    def convert(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError(value)
+        number = float(value)
+        if not math.isfinite(number) or number < low or (above and number == low):
+            raise ValueError(value)
+        return number
+
+    return Rule(f"a number of seconds {'above' if above else 'of at least'} {low:g}", convert)
+
+
+def _convert_switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, str)) and str(value).strip().lower() in _SWITCH_WORDS:
+        return _SWITCH_WORDS[str(value).strip().lower()]
+    raise ValueError(value)
+
+
+def _convert_word(value: object) -> str:
+    if not isinstance(value, str) or (value and not SAFE_WORD.fullmatch(value)):
+        raise ValueError(value)
+    return value
+
+
+def _convert_address(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    text = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if re.fullmatch(r"[0-9.]*|.*:.*", text):
+        return str(ipaddress.ip_address(text))
+    if not _HOST_NAME.fullmatch(text):
+        raise ValueError(value)
+    return text
+
+
+SWITCH = Rule("True or False", _convert_switch)
+WORD = Rule("one word of letters, digits, '.', '_' and '-'", _convert_word)
+ADDRESS = Rule("an IPv4 or IPv6 address or a host name", _convert_address)
+
+
+def setting(
+    default: Any, rule: Rule, about: str, *, option: bool = False, example: object = None
+) -> Any:
+    """Declare one field of `Settings`.
+
+    Parameters:
+        default: the value when nobody gives one.
+        rule: what is accepted.
+        about: one line for ``--help`` and the documents.
+        option: the command line has an option of this name.
+        example: a value to show in error messages; default: the default.
+    """
+    shown = default if example is None else example
+    metadata = {"rule": rule, "about": about, "option": option, "example": shown}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a service runs (seed, First App; times in seconds, sizes in bytes).
+
+    Building one checks and converts every value; raises `ConfigError` for the first wrong one.
+    """
+
+    name: str = setting("", WORD, "name of the service", option=True, example="myapp")
+    address: str = setting("0.0.0.0", ADDRESS, "address to listen on", option=True)
+    port: int = setting(5000, whole_number(0, 65535), "TCP port; 0: any free one", option=True)
+    workers: int = setting(1, whole_number(1), "worker processes", option=True, example=4)
+    threads: int = setting(
+        4, whole_number(0), "request threads per worker; 0: apps run on the loop", option=True
+    )
+    keep_alive: float = setting(30.0, seconds(), "how long an idle client may stay connected")
+    header_timeout: float = setting(10.0, seconds(above=True), "for the head of a request")
+    network_timeout: float = setting(30.0, seconds(above=True), "inactivity within a request")
+    drain_timeout: float = setting(30.0, seconds(), "for running requests at shutdown")
+    backlog: int = setting(2048, whole_number(1), "connections the system may hold for accept")
+    max_upload_size: int = setting(268435456, whole_number(0), "body of a request")
+    max_request_line: int = setting(8192, whole_number(64), "first line of a request")
+    max_header_size: int = setting(65536, whole_number(256), "all headers of a request")
+    max_headers: int = setting(128, whole_number(1), "number of headers of a request")
+    max_connections: int = setting(10000, whole_number(1), "open connections per worker")
+    max_queued: int = setting(1024, whole_number(1), "requests waiting for a thread, per worker")
+    compress: bool = setting(True, SWITCH, "compress answers for clients that accept it")
+    compress_min: int = setting(2048, whole_number(0), "smallest answer worth compressing")
+    access_log: bool = setting(True, SWITCH, "log each request")
+    devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            rule: Rule = item.metadata["rule"]
+            value = getattr(self, item.name)
+            try:
+                converted = rule.convert(value)
+            except ValueError:
+                raise ConfigError(
+                    f"{item.name} must be {rule.wanted}, not {value!r}: {_fix(item.name)}"
+                ) from None
+            object.__setattr__(self, item.name, converted)
+
+    @classmethod
+    def load(cls, run_kwargs: dict[str, Any], cli: dict[str, Any]) -> Settings:
+        """Merge what the script gave with what the command line gave; the command line wins.
+
+        Parameters:
+            run_kwargs: keywords of ``skitai.run``; numbers may be text (``port="5000"``).
+            cli: the options that were really given, by setting name.
+
+        Raises `ConfigError` for an unknown name, a setting given twice or a wrong value.
+        """
+        return cls(**{**_canonical(run_kwargs), **_canonical(cli)})
+
+
+SETTING_FIELDS = {item.name: item for item in fields(Settings)}
+
+
+def closest(word: str, known: list[str], prefix: str = "") -> str:
+    """Return "did you mean …?" for a misspelt name, or the list of all that are known.
+
+    ``prefix`` is put before each name that is shown (``--`` for options).
+    """
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"did you mean '{prefix}{near[0]}'?"
+    return f"known are {', '.join(prefix + name for name in sorted(known))}"
+
+
+def _canonical(given: dict[str, Any]) -> dict[str, Any]:
+    """Replace aliases by the names of `Settings`; refuse unknown and repeated ones."""
+    settings: dict[str, Any] = {}
+    for key, value in given.items():
+        name = ALIASES.get(key, key)
+        if name not in SETTING_FIELDS:
+            hint = closest(key, [*SETTING_FIELDS, *ALIASES])
+            raise ConfigError(f"unknown setting {key!r} with value {value!r}: {hint}")
+        if name in settings:
+            raise ConfigError(
+                f"{name} is given twice, {settings[name]!r} and {value!r} (as {key}): keep one"
+            )
+        settings[name] = value
+    return settings
+
+
+def _fix(name: str) -> str:
+    metadata = SETTING_FIELDS[name].metadata
+    example = metadata["example"]
+    call = f"skitai.run({name}={example!r})"
+    if not metadata["option"]:
+        return f"give {call}"
+    option = f"--{name}" if isinstance(example, bool) else f"--{name}={example}"
+    return f"give {option} or {call}"

@@ -1,0 +1,111 @@
+"""Native apps: finds the endpoint and runs it in a thread, on the loop, or as a coroutine.
+
+Dispatch calls ``AppHandler.handle`` on the loop for every request under the app's point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from skitai.errors import HTTPError
+from skitai.executors.threads import PoolFull
+from skitai.handlers.interface import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skitai.executors.threads import ThreadPool
+    from skitai.handlers.interface import Endpoint
+    from skitai.server.exchange import Exchange
+
+log = logging.getLogger("skitai")
+
+OVERLOADED = HTTPError(503, "the server is busy")
+RETRY_AFTER = [("Retry-After", "5")]
+
+
+class AppHandler:
+    """Serves the apps of one mount point.
+
+    Parameters:
+        resolvers: what ``Application.freeze`` returned, in mount order; the first app that has
+            something at the path answers.
+        pool: threads for plain functions; None runs them on the loop (``threads=0``).
+    """
+
+    __slots__ = ("_pool", "_resolve", "_resolvers")
+
+    def __init__(
+        self, resolvers: list[Callable[[Exchange], Endpoint]], pool: ThreadPool | None
+    ) -> None:
+        self._resolvers = resolvers
+        self._resolve = resolvers[0] if len(resolvers) == 1 else self._first
+        self._pool = pool
+
+    def handle(self, exchange: Exchange) -> None:
+        endpoint = exchange.endpoint = self._resolve(exchange)
+        if exchange.body is None:
+            self._start(exchange)
+        else:
+            exchange.collect_body(endpoint.max_body, self._start)
+
+    def _first(self, exchange: Exchange) -> Endpoint:
+        """The endpoint of the first app that has one, else the first app's way to say 404."""
+        fallback: Endpoint | None = None
+        for resolve in self._resolvers:
+            endpoint = resolve(exchange)
+            if not endpoint.missing:
+                return endpoint
+            fallback = fallback or endpoint
+        assert fallback is not None
+        return fallback
+
+    def _start(self, exchange: Exchange) -> None:
+        endpoint: Endpoint = exchange.endpoint
+        mode = endpoint.mode
+        if mode is Mode.THREAD and self._pool is not None:
+            try:
+                self._pool.submit(_run, exchange)
+            except PoolFull:
+                exchange.fail(OVERLOADED, RETRY_AFTER)
+        elif mode is Mode.COROUTINE:
+            _spawn(exchange)
+        else:
+            endpoint.run(exchange)
+
+
+def _run(exchange: Exchange) -> None:
+    """Run an endpoint in a thread, unless its client left while it waited."""
+    if exchange.gone:
+        log.info("%s %s: the client left before its turn", *_names(exchange))
+        return
+    try:
+        exchange.endpoint.run(exchange)
+    except Exception as exc:
+        exchange.crash(exc)
+
+
+async def _drive(exchange: Exchange) -> None:
+    try:
+        await exchange.endpoint.run(exchange)
+    except Exception as exc:
+        exchange.crash(exc)
+
+
+def _spawn(exchange: Exchange) -> None:
+    """Run a coroutine endpoint; its task is cancelled when the client leaves."""
+    loop = exchange.channel.server.loop
+    if sys.version_info >= (3, 12):
+        # PERF: an eager task that never waits is not scheduled at all.
+        task = asyncio.Task(_drive(exchange), loop=loop, eager_start=True)
+    else:
+        task = loop.create_task(_drive(exchange))
+    # The bound method also keeps the task alive as long as the exchange.
+    exchange.on_gone = task.cancel
+
+
+def _names(exchange: Exchange) -> tuple[str, str]:
+    return exchange.request.method, exchange.request.target

@@ -1,0 +1,55 @@
+"""What the engine asks of an app framework; atila implements it, the worker and handlers use it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skitai.executors.threads import ThreadPool
+    from skitai.server.exchange import Exchange
+
+
+class Mode(Enum):
+    """Where an endpoint runs."""
+
+    THREAD = "thread"  # may block
+    LOOP = "loop"  # answers at once
+    COROUTINE = "coroutine"  # ``run`` returns a coroutine
+
+
+class Endpoint(Protocol):
+    """What an app resolved a request to.
+
+    Attributes:
+        mode: where ``run`` is called.
+        max_body: bytes of request body it accepts.
+        missing: the app has nothing here; another app on the same point may.
+        run: answers the exchange, after its body has arrived.
+    """
+
+    mode: Mode
+    max_body: int
+    missing: bool
+    run: Callable[[Exchange], Any]
+
+
+class Application(Protocol):
+    """An app that can be mounted.
+
+    The worker calls ``freeze`` once, after the app's hooks have run, and ``cleanup`` at the end.
+    """
+
+    name: str
+
+    def freeze(self, point: str, pool: ThreadPool | None) -> Callable[[Exchange], Endpoint]:
+        """Compile the app for its mount point (starts and ends with ``/``).
+
+        Returns the function that finds the endpoint for an exchange, called on the loop; it may set
+        ``exchange.params``.
+        """
+
+    def cleanup(self) -> None:
+        """Run the hooks for the end of the app's life."""

@@ -1,0 +1,85 @@
+"""The launch script: where it is, how it was started, and how its errors reach the reader.
+
+``Service`` asks; nothing here depends on what the script describes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skitai.errors import SkitaiError
+from skitai.importer import display, explain, user_frames
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MISCONFIGURED = 2
+"""Exit code after a `ConfigError` or a `StartupError`."""
+
+# The second start must find relative paths and modules as the first one did, though the service has
+# left the directory it was started in.
+_START_AGAIN = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+def main_script() -> Path | None:
+    """Return the file of the running main script; None for one from standard input or ``-c``."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not file or not os.path.isfile(file):
+        return None
+    # As Python itself does for sys.path: a link to the script counts as the script.
+    return Path(os.path.realpath(file) if os.path.islink(file) else os.path.abspath(file))
+
+
+def current_directory() -> Path:
+    """Return the current directory, or the root when it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
+
+
+def program_name() -> str:
+    """Return the script's name for messages, ``skitai`` when it has none."""
+    script = sys.argv[0]
+    return "skitai" if script in ("", "-", "-c", "-m") else os.path.basename(script)
+
+
+def restart_command(started_in: Path) -> list[str] | None:
+    """Return the command that starts the script again as it was started, from any directory.
+
+    Parameters:
+        started_in: the directory in which it was started.
+
+    None when there is nothing to start: the script came from standard input.
+    """
+    if sys.argv[0] in ("", "-"):
+        return None
+    again = [sys.executable, *sys.orig_argv[1:]]
+    return [sys.executable, "-I", "-S", "-c", _START_AGAIN, str(started_in), *again]
+
+
+def show_errors_plainly() -> None:
+    """Let an engine error that ends the script appear as one message with the script's line.
+
+    The process then ends with exit code 2. Other exceptions are shown as before.
+    """
+    previous = sys.excepthook
+    if getattr(previous, "shows_errors_plainly", False):
+        return
+
+    def hook(
+        kind: type[BaseException], exc: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(exc, SkitaiError):
+            previous(kind, exc, traceback)
+            return
+        frames = user_frames(exc)
+        place = f"{display(frames[-1].filename)}, line {frames[-1].lineno}: " if frames else ""
+        print(f"{place}{explain(exc)}", file=sys.stderr)
+        raise SystemExit(MISCONFIGURED)
+
+    hook.shows_errors_plainly = True  # type: ignore[attr-defined]  # marks our own hook
+    sys.excepthook = hook

@@ -1,0 +1,398 @@
+"""One TCP connection that speaks HTTP/1: reads requests, writes responses, keeps the order.
+
+The listener makes one per accepted socket. Everything runs on the loop except the methods of
+``Channel``, which worker threads call too: those share state with the loop only under the output's
+lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from skitai.errors import HTTPError
+from skitai.net.output import TcpOutput
+from skitai.server.body import RequestBody
+from skitai.server.exchange import ClientGone, Exchange
+from skitai.server.files import FilePart, FileSender
+from skitai.wire import http1
+from skitai.wire.errors import MalformedRequest
+from skitai.wire.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skitai.server.core import Server
+    from skitai.server.representation import Head
+
+MAX_PIPELINED = 16
+LINGER_SECONDS = 2.0
+HALF_CLOSED_SECONDS = 1.0
+DRAIN_IDLE_SECONDS = 1.0
+MIN_BODY_RATE = 240  # bytes a second that a client must keep up on average
+JOIN_SIZE = 64 * 1024  # bytes; larger bodies are not copied behind their head
+_CLOSE = b"Connection: close\r\n"
+_KEEP = b"Connection: keep-alive\r\n"
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+class Connection:
+    """An HTTP/1 connection (RFC 9112, 9).
+
+    Requests are answered one after the other; pipelined ones wait in ``_waiting``.
+    """
+
+    __slots__ = (
+        "_active",
+        "_chunked",
+        "_deaf",
+        "_half_closed",
+        "_lingering",
+        "_output",
+        "_parser",
+        "_paused",
+        "_pending",
+        "_receiving",
+        "_since",
+        "_started",
+        "_transport",
+        "_waiting",
+        "peer",
+        "scheme",
+        "server",
+    )
+
+    _output: TcpOutput
+
+    def __init__(self, server: Server) -> None:
+        settings = server.settings
+        self.server = server
+        self.scheme = "http"
+        self.peer: tuple[str, int] = ("", 0)
+        self._transport: Any = None
+        self._parser = http1.RequestParser(
+            self, settings.max_request_line, settings.max_header_size, settings.max_headers
+        )
+        self._waiting: deque[Exchange] = deque()
+        self._deaf = False  # what still arrives is not for us
+        self._lingering = False
+        self._half_closed = False
+        self._paused = False
+        self._pending = 0  # unsent bytes at the last check
+        self._since = server.clock.now  # of the phase the connection is in
+        # per request
+        self._active: Exchange | None = None
+        self._receiving: Exchange | None = None
+        self._started = 0.0  # when the body began to arrive
+        self._chunked = False
+
+    # -- transport events
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.peer = (peer[0], peer[1])
+        self._output = TcpOutput(transport, self.server.loop)
+        if not self.server.opened(self):
+            self._refuse(HTTPError(503, "too many connections"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        parser = self._parser
+        if not parser.in_message:
+            self._since = self.server.clock.now
+        try:
+            parser.feed(data)
+        except MalformedRequest as exc:
+            if not self._deaf:
+                self._refuse(HTTPError(exc.status, str(exc)))
+
+    def eof_received(self) -> bool:
+        if self._active is None or self._lingering:
+            return False
+        # A client may close only its half (RFC 9112, 9.6) or be gone: those can't be told apart,
+        # so what runs gets a moment to answer.
+        self._deaf = self._half_closed = True
+        self._since = self.server.clock.now
+        for exchange in (self._active, *self._waiting):
+            if exchange is not None:
+                exchange.keep_alive = exchange is not (self._waiting or [self._active])[-1]
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        output = self._output
+        with output.lock:
+            exchanges = [self._active, *self._waiting]
+            self._active = None
+            self._waiting.clear()
+            self._deaf = True
+            for exchange in exchanges:
+                if exchange is not None:
+                    exchange.gone = True
+        output.lost()
+        self.server.closed(self)
+        for exchange in exchanges:
+            if exchange is not None:
+                exchange.lost()
+
+    def pause_writing(self) -> None:
+        """The transport keeps bytes; the output knows."""
+
+    def resume_writing(self) -> None:
+        self._since = self.server.clock.now
+        self._output.resumed()
+
+    # -- parser events
+
+    def request_received(self, request: Request, keep_alive: bool) -> None:
+        if not keep_alive:
+            self._deaf = True
+        self._admit(Exchange(self, request, keep_alive))
+
+    def request_started(self, request: Request, keep_alive: bool, length: int | None) -> None:
+        exchange = Exchange(self, request, keep_alive)
+        exchange.body = RequestBody(length)
+        self._receiving = exchange
+        self._since = self._started = self.server.clock.now
+        self._admit(exchange)
+
+    def body_received(self, data: bytes) -> None:
+        self._since = self.server.clock.now
+        if self._receiving is not None:
+            self._receiving.receive(data)
+
+    def request_ended(self) -> None:
+        exchange, self._receiving = self._receiving, None
+        if exchange is None:
+            return
+        if not exchange.keep_alive:
+            self._deaf = True
+        exchange.received()
+
+    def _admit(self, exchange: Exchange) -> None:
+        server = self.server
+        if server.access_log is not None:
+            exchange.started = server.access_log.clock()
+        with self._output.lock:
+            queued = self._active is not None
+            if queued:
+                self._waiting.append(exchange)
+            else:
+                self._active = exchange
+        if not queued:
+            self._begin(exchange)
+        elif len(self._waiting) >= MAX_PIPELINED and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _begin(self, exchange: Exchange) -> None:
+        try:
+            if exchange.failure is None:
+                self.server.dispatch(exchange)
+            else:
+                exchange.fail(exchange.failure, self.server.failure_fields(exchange.failure))
+        except Exception as exc:
+            exchange.crash(exc)
+
+    def _advance(self) -> None:
+        with self._output.lock:
+            if self._active is not None or not self._waiting:
+                return
+            exchange = self._active = self._waiting.popleft()
+        if self._paused and len(self._waiting) < MAX_PIPELINED:
+            self._paused = False
+            self._transport.resume_reading()
+        self._begin(exchange)
+
+    def _refuse(self, error: HTTPError) -> None:
+        """Answer what can't be served, in its turn, and close."""
+        self._deaf = True
+        exchange = self._receiving
+        if exchange is not None and exchange is self._active:
+            if not exchange.answered:
+                exchange.fail(error, self.server.failure_fields(error))
+            return
+        if exchange is not None and exchange in self._waiting:
+            exchange.failure = error
+            return
+        exchange = Exchange(self, Request("GET", "/", "/", "", "1.1", {}), False)
+        exchange.failure = error
+        self._receiving = exchange
+        self._admit(exchange)
+
+    # -- the channel: any thread
+
+    def respond(self, exchange: Exchange, head: Head, body: bytes) -> None:
+        keep = self._keeps(exchange)
+        data = self._encode(exchange, head, keep, b"")
+        exchange.answered = True
+        output = self._output
+        with output.lock:
+            if self._active is not exchange:
+                return
+            if len(body) < JOIN_SIZE:
+                output.send(data + body)
+            else:
+                output.send(data)
+                output.send(body)
+            self._active = None
+            more = bool(self._waiting)
+        exchange.bytes_sent = len(body)
+        self._finished(exchange, keep, more)
+
+    def start(self, exchange: Exchange, head: Head) -> None:
+        framing = b""
+        if head.length is None and head.status not in (204, 304):
+            if exchange.request.version == "1.1":
+                framing = _CHUNKED
+            else:
+                exchange.keep_alive = False
+        keep = exchange.keep_alive = self._keeps(exchange)
+        data = self._encode(exchange, head, keep, framing)
+        exchange.answered = True
+        exchange.bytes_sent = 0
+        with self._output.lock:
+            if self._active is not exchange:
+                raise ClientGone
+            self._chunked = bool(framing) and exchange.request.method != "HEAD"
+            self._output.send(data)
+
+    def write(self, exchange: Exchange, data: bytes) -> bool:
+        output = self._output
+        with output.lock:
+            if self._active is not exchange:
+                raise ClientGone
+            exchange.bytes_sent += len(data)
+            return output.send(http1.encode_chunk(data) if self._chunked else data)
+
+    def end(self, exchange: Exchange) -> None:
+        with self._output.lock:
+            if self._active is not exchange:
+                return
+            if self._chunked:
+                self._output.send(http1.LAST_CHUNK)
+            self._active = None
+            more = bool(self._waiting)
+        self._finished(exchange, exchange.keep_alive, more)
+
+    def abort(self, exchange: Exchange) -> None:
+        exchange.gone = True
+        self.server.loop.call_soon_threadsafe(self._transport.abort)
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        self._output.when_writable(callback)
+
+    def send_file(
+        self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
+    ) -> None:
+        sender = FileSender(exchange, self._output, descriptor, parts)
+        try:
+            self.start(exchange, head)
+        except BaseException:
+            sender.close()
+            raise
+        self.server.loop.call_soon_threadsafe(sender.run)
+
+    def expect_body(self, exchange: Exchange) -> None:
+        with self._output.lock:
+            self._output.send(http1.CONTINUE)
+
+    def _keeps(self, exchange: Exchange) -> bool:
+        return (
+            exchange.keep_alive and exchange is not self._receiving and not self.server.draining
+        )
+
+    def _encode(self, exchange: Exchange, head: Head, keep: bool, framing: bytes) -> bytes:
+        fields = framing
+        if head.fields:
+            fields += http1.encode_fields(head.fields)
+        if not keep:
+            fields += _CLOSE
+        elif exchange.request.version == "1.0":
+            fields += _KEEP
+        exchange.status = head.status
+        return http1.encode_head(
+            head.status,
+            head.reason,
+            head.content_type,
+            head.length,
+            fields,
+            self.server.clock.date,
+        )
+
+    def _finished(self, exchange: Exchange, keep: bool, more: bool) -> None:
+        server = self.server
+        self._since = server.clock.now
+        if exchange.body is not None:
+            exchange.body.close()
+        if server.access_log is not None:
+            server.access_log.record(exchange)
+        if not keep:
+            server.loop.call_soon_threadsafe(self._shut)
+        elif more:
+            server.loop.call_soon_threadsafe(self._advance)
+
+    # -- the end and the clock (on the loop)
+
+    def _shut(self) -> None:
+        """Close after the last response.
+
+        When the client may still be sending, an immediate close would reset the connection and
+        lose the response (RFC 9112, 9.6), so our half is closed first.
+        """
+        self._deaf = True
+        if self._receiving is None or self._half_closed:
+            self._transport.close()
+            return
+        self._receiving = None
+        self._lingering = True
+        self._since = self.server.clock.now
+        if self._output.fd >= 0 and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close at once, whatever runs; for the end of the worker."""
+        self._transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """No request is being received or answered."""
+        return self._active is None and not self._parser.in_message
+
+    def check(self, now: float) -> None:
+        """Act on what takes too long; called by the ticker."""
+        waited = now - self._since
+        settings = self.server.settings
+        exchange = self._active
+        if self._output.backlog:
+            pending = self._output.pending()
+            if pending != self._pending:
+                self._pending = pending
+                self._since = now
+            elif waited > settings.network_timeout:
+                self._transport.abort()
+        elif self._lingering:
+            if waited > LINGER_SECONDS:
+                self._transport.abort()
+        elif exchange is None:
+            self._check_idle(waited)
+        elif self._half_closed:
+            if waited > HALF_CLOSED_SECONDS and not exchange.answered:
+                self._transport.abort()
+        elif exchange is self._receiving and not exchange.answered and exchange.body is not None:
+            grace = settings.network_timeout
+            late = now - self._started > grace + exchange.body.size / MIN_BODY_RATE
+            if waited > grace or late:
+                self._refuse(HTTPError(408, "the body took too long"))
+
+    def _check_idle(self, waited: float) -> None:
+        settings = self.server.settings
+        if self._parser.in_message:
+            if waited > settings.header_timeout:
+                self._refuse(HTTPError(408, "the headers took too long"))
+        elif waited > settings.keep_alive or (
+            self.server.draining and waited > DRAIN_IDLE_SECONDS
+        ):
+            self._transport.close()

@@ -1,0 +1,126 @@
+"""What all connections of a worker share: settings, clock, dispatch, the set of connections.
+
+The worker makes one; the listener hands it every accepted connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from skitai.server.clock import Clock
+from skitai.server.connection import Connection
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from skitai.config import Settings
+    from skitai.errors import HTTPError
+    from skitai.server.access_log import AccessLog
+    from skitai.server.exchange import Exchange
+
+log = logging.getLogger("skitai")
+
+TICK_SECONDS = 0.5
+
+
+class Server:
+    """The serving side of a worker; lives on its loop.
+
+    Parameters:
+        loop: the worker's event loop.
+        settings: limits and timeouts.
+        dispatch: hands an exchange to the handler of its mount.
+        access_log: None when requests are not logged.
+
+    Attributes:
+        clock: coarse time for everybody.
+        draining: no more requests after the running ones.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: Settings,
+        dispatch: Callable[[Exchange], None],
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self.loop = loop
+        self.settings = settings
+        self.dispatch = dispatch
+        self.access_log = access_log
+        self.clock = Clock()
+        self.draining = False
+        self._connections: set[Tended] = set()
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._ticker: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        """Accept on bound sockets; an ``OSError`` says why one of them can't be used."""
+        for sock in sockets:
+            self._listeners.append(
+                await self.loop.create_server(
+                    self._accept, sock=sock, backlog=self.settings.backlog
+                )
+            )
+        self._tick()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        return Connection(self)  # type: ignore[return-value]  # a duck-typed Protocol, with slots
+
+    def opened(self, connection: Tended) -> bool:
+        """Register a connection; False when there are too many."""
+        self._connections.add(connection)
+        return len(self._connections) <= self.settings.max_connections
+
+    def closed(self, connection: Tended) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+        if self._emptied is not None and not self._connections:
+            self._emptied.set()
+
+    def failure_fields(self, error: HTTPError) -> list[tuple[str, str]] | None:
+        """Headers that go with an error of the server itself."""
+        return [("Retry-After", "5")] if error.code == 503 else None
+
+    async def drain(self, timeout: float) -> bool:
+        """Stop accepting, let running requests finish; True when all did within ``timeout`` s.
+
+        An idle connection is kept a moment: a request that is already on its way is answered, with
+        ``Connection: close``, so that a rolling restart loses none.
+        """
+        for listener in self._listeners:
+            listener.close()
+        self.draining = True
+        self._emptied = asyncio.Event()
+        if self._connections:
+            try:
+                await asyncio.wait_for(self._emptied.wait(), timeout)
+            except asyncio.TimeoutError:
+                pass
+        done = not self._connections
+        for connection in list(self._connections):
+            connection.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        return done
+
+    def _tick(self) -> None:
+        self.clock.tick()
+        now = self.clock.now
+        for connection in list(self._connections):
+            connection.check(now)
+        self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
+
+
+class Tended(Protocol):
+    """A connection as the server sees it."""
+
+    def check(self, now: float) -> None:
+        """Act on what takes too long."""
+
+    def close(self) -> None:
+        """Close at once."""

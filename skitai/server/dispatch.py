@@ -1,0 +1,121 @@
+"""Which handler answers a request: by host, then static files, then the longest mount point.
+
+The worker compiles the mounts into one ``Dispatcher``; the server calls it for every exchange.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from skitai.errors import HTTPError
+from skitai.server.representation import Head
+
+if TYPE_CHECKING:
+    from skitai.server.exchange import Exchange
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+class Handler(Protocol):
+    """Something mounted that answers every request it is given."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer, now or later."""
+
+
+class FileHandler(Protocol):
+    """Something mounted that answers only what it has."""
+
+    def offer(self, exchange: Exchange) -> bool:
+        """Answer and return True, or leave the exchange to the next one."""
+
+
+class Site:
+    """What is mounted for one host.
+
+    Parameters:
+        files: (prefix, handler) of static mounts.
+        apps: (point, handler) of apps; points start and end with ``/``.
+    """
+
+    __slots__ = ("_apps", "_files")
+
+    def __init__(
+        self, files: list[tuple[str, FileHandler]], apps: list[tuple[str, Handler]]
+    ) -> None:
+        self._files = sorted(files, key=lambda mount: -len(mount[0]))
+        self._apps = sorted(apps, key=lambda mount: -len(mount[0]))
+
+    def dispatch(self, exchange: Exchange) -> None:
+        """Hand the exchange over; static files come before apps, for GET and HEAD only."""
+        request = exchange.request
+        path = request.path
+        if self._files and request.method in ("GET", "HEAD"):
+            for prefix, files in self._files:
+                if path.startswith(prefix) and files.offer(exchange):
+                    return
+        for point, handler in self._apps:
+            if path.startswith(point):
+                handler.handle(exchange)
+                return
+            if len(path) == len(point) - 1 and point.startswith(path):
+                _add_slash(exchange)
+                return
+        if path == "*":
+            exchange.respond(Head(200, fields=[("Allow", METHODS)]), b"")
+            return
+        exchange.fail(HTTPError(404, "nothing is mounted here"))
+
+
+def _add_slash(exchange: Exchange) -> None:
+    """Send the client of ``/point`` to ``/point/``; method, body and query stay (308)."""
+    path, mark, query = exchange.request.target.partition("?")
+    # An absolute-form target would send the client to the host it named itself: keep the path only.
+    location = path if path.startswith("/") else exchange.request.path
+    location = "/" + location.strip("/") + "/" + mark + query
+    exchange.respond(Head(308, fields=[("Location", location)]), b"")
+
+
+class Dispatcher:
+    """Chooses the site by the Host header (RFC 9110, 7.2).
+
+    Parameters:
+        sites: host name to site; a name with a leading dot covers the domain and its sub-domains,
+            ``"default"`` everything else.
+    """
+
+    __slots__ = ("_default", "_exact", "_suffixes", "dispatch")
+
+    def __init__(self, sites: dict[str, Site]) -> None:
+        self._default = sites.get("default")
+        self._exact = {name: site for name, site in sites.items() if name[0] != "."}
+        self._exact.pop("default", None)
+        self._suffixes = {name: site for name, site in sites.items() if name[0] == "."}
+        if self._default is not None and len(sites) == 1:
+            # PERF: without virtual hosts the Host header is not looked at.
+            self.dispatch = self._default.dispatch
+        else:
+            self.dispatch = self._by_host
+
+    def _by_host(self, exchange: Exchange) -> None:
+        site = self._find(exchange.request.headers.get("host", ""))
+        if site is None:
+            exchange.fail(HTTPError(404, "no such host here"))
+        else:
+            site.dispatch(exchange)
+
+    def _find(self, host: str) -> Site | None:
+        if not host.endswith("]"):
+            host = host.rpartition(":")[0] if ":" in host else host
+        host = host.lower().rstrip(".")
+        site = self._exact.get(host)
+        if site is not None:
+            return site
+        suffix = "." + host
+        while suffix:
+            site = self._suffixes.get(suffix)
+            if site is not None:
+                return site
+            at = suffix.find(".", 1)
+            suffix = suffix[at:] if at > 0 else ""
+        return self._default

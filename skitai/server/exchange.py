@@ -1,0 +1,234 @@
+"""One request and its response, whatever the HTTP version.
+
+A connection makes it, dispatch hands it to a handler, the handler answers through it, from the loop
+or from any thread. What holds for every response is written here once: HEAD, empty statuses,
+conditional and range answers, compression, errors that nobody else answered.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from skitai.errors import HTTPError
+from skitai.server import representation
+from skitai.server.error_page import render_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skitai.server.body import RequestBody
+    from skitai.server.core import Server
+    from skitai.server.files import FilePart
+    from skitai.server.representation import Fields, Head
+    from skitai.wire.request import Request
+
+log = logging.getLogger("skitai")
+
+
+class ClientGone(Exception):
+    """The client left before the response was complete."""
+
+
+class Channel(Protocol):
+    """What an exchange needs from the protocol below it; one class per HTTP version.
+
+    Every method but ``expect_body`` may be called from any thread.
+    """
+
+    server: Server
+    peer: tuple[str, int]
+    scheme: str
+
+    def respond(self, exchange: Exchange, head: Head, body: bytes) -> None:
+        """Send a whole response and end the exchange."""
+
+    def start(self, exchange: Exchange, head: Head) -> None:
+        """Send the head of a response whose body follows."""
+
+    def write(self, exchange: Exchange, data: bytes) -> bool:
+        """Send a piece of the body; False when the client is slower than the app."""
+
+    def end(self, exchange: Exchange) -> None:
+        """Complete the body and end the exchange."""
+
+    def abort(self, exchange: Exchange) -> None:
+        """Break the response off so that the client notices."""
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back, on the loop, when the client has caught up or is gone."""
+
+    def send_file(
+        self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
+    ) -> None:
+        """Send a head and parts of an open file; takes the descriptor over."""
+
+    def expect_body(self, exchange: Exchange) -> None:
+        """Tell a waiting client to send its body (RFC 9110, 10.1.1)."""
+
+
+class Exchange:
+    """A request being answered.
+
+    Attributes:
+        request: the request's head.
+        body: the request's body, None when there is none.
+        params: what the router found in the path.
+        endpoint: what the app resolved the request to.
+        failure: set when the request can't be served at all; dispatch is skipped.
+        keep_alive: whether the connection may serve another request.
+        answered: a response has begun.
+        gone: the client left, or the response was broken off.
+        on_gone: called once, on the loop, when the client leaves.
+    """
+
+    __slots__ = (
+        "_then",
+        "answered",
+        "body",
+        "bytes_sent",
+        "channel",
+        "endpoint",
+        "failure",
+        "gone",
+        "keep_alive",
+        "on_gone",
+        "params",
+        "request",
+        "started",
+        "status",
+    )
+
+    def __init__(self, channel: Channel, request: Request, keep_alive: bool) -> None:
+        self.channel = channel
+        self.request = request
+        self.keep_alive = keep_alive
+        self.body: RequestBody | None = None
+        self.params: dict[str, Any] | None = None
+        self.endpoint: Any = None
+        self.failure: HTTPError | None = None
+        self.on_gone: Callable[[], None] | None = None
+        self.answered = False
+        self.gone = False
+        self._then: Callable[[Exchange], None] | None = None
+
+    # -- the request's body (on the loop)
+
+    def collect_body(self, limit: int, then: Callable[[Exchange], None]) -> None:
+        """Wait for the whole body, then call ``then(exchange)``; 413 if it exceeds ``limit`` bytes.
+
+        With no body outstanding ``then`` is called at once. A client that waits for
+        ``100 Continue`` gets it; any other expectation is 417.
+        """
+        body = self.body
+        if body is None:
+            then(self)
+            return
+        body.limit = limit
+        if max(body.length or 0, body.size) > limit:
+            self._too_large()
+        elif body.complete:
+            then(self)
+        else:
+            self._then = then
+            expectation = self.request.headers.get("expect")
+            if expectation is None:
+                return
+            if expectation.lower() == "100-continue":
+                self.channel.expect_body(self)
+            else:
+                self.fail(HTTPError(417, "only the expectation 100-continue is known"))
+
+    def receive(self, data: bytes) -> None:
+        """A piece of the body arrived; called by the channel."""
+        body = self.body
+        if body is None or self.answered:
+            return
+        body.append(data)
+        if body.size > body.limit:
+            self._too_large()
+
+    def received(self) -> None:
+        """The body is complete; called by the channel."""
+        if self.body is not None:
+            self.body.complete = True
+        then, self._then = self._then, None
+        if then is not None and not self.answered:
+            try:
+                then(self)
+            except Exception as exc:
+                self.crash(exc)
+
+    def _too_large(self) -> None:
+        limit = self.body.limit if self.body else 0
+        self.fail(HTTPError(413, f"the body is larger than {limit} bytes"))
+
+    # -- the response (any thread)
+
+    def respond(self, head: Head, body: bytes) -> None:
+        """Answer with a complete body.
+
+        Parameters:
+            head: status and headers; Content-Length is set here.
+            body: the content before any compression or range.
+
+        Raises ``ValueError`` for unsafe headers; nothing has been sent then.
+        """
+        request = self.request
+        status = head.status
+        if status == 200:
+            if head.fields is not None or len(body) >= 1024 or "range" in request.headers:
+                body = representation.select(request, head, body, self.channel.server.settings)
+            head.length = len(body)
+        elif status in (204, 304) or status < 200:
+            body = b""
+        else:
+            head.length = len(body)
+        if request.method == "HEAD":
+            body = b""
+        self.channel.respond(self, head, body)
+
+    def start(self, head: Head) -> None:
+        """Begin a response whose length may be unknown; continue with ``write`` and ``end``."""
+        self.channel.start(self, head)
+
+    def write(self, data: bytes) -> bool:
+        """Send a piece of a started response.
+
+        Returns False when the client reads slower than the app writes: wait with ``when_writable``
+        before the next piece. Raises ``ClientGone``.
+        """
+        if self.gone:
+            raise ClientGone
+        if not data or self.request.method == "HEAD":
+            return True
+        return self.channel.write(self, data)
+
+    def end(self) -> None:
+        """Complete a started response."""
+        self.channel.end(self)
+
+    def abort(self) -> None:
+        """Break off a started response: the client sees an incomplete body."""
+        self.channel.abort(self)
+
+    def fail(self, error: HTTPError, fields: Fields | None = None) -> None:
+        """Answer with an error that no app renders, e.g. 404 for an unknown host."""
+        content_type, body = render_error(error, self.request.headers.get("accept", ""))
+        self.respond(
+            representation.Head(error.code, content_type, fields, reason=error.reason), body
+        )
+
+    def crash(self, exc: BaseException) -> None:
+        """An exception escaped a handler: log it, answer 500 or break the response off."""
+        log.error("%s %s failed", self.request.method, self.request.target, exc_info=exc)
+        if self.answered:
+            self.abort()
+        elif not self.gone:
+            self.fail(HTTPError(500))
+
+    def lost(self) -> None:
+        """The client left: stop whatever still works for it. Called once, on the loop."""
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()

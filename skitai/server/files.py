@@ -1,0 +1,95 @@
+"""Sending parts of an open file over a TCP connection with sendfile, at the client's pace."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skitai.net.output import TcpOutput
+    from skitai.server.exchange import Exchange
+
+FilePart = bytes | tuple[int, int]
+TURN_SIZE = 1024 * 1024
+CHUNK_SIZE = 128 * 1024
+
+
+class FileSender:
+    """Writes literal pieces and byte ranges of a file as the body of a started response.
+
+    Everything but the constructor runs on the loop.
+
+    Parameters:
+        exchange: its response has been started with the right Content-Length.
+        output: the connection's output.
+        descriptor: an open file, closed at the end.
+        parts: bytes to send as they are, or (start, stop) of the file.
+    """
+
+    __slots__ = ("_descriptor", "_exchange", "_output", "_parts")
+
+    def __init__(
+        self, exchange: Exchange, output: TcpOutput, descriptor: int, parts: list[FilePart]
+    ) -> None:
+        self._exchange = exchange
+        self._output = output
+        self._descriptor = descriptor
+        self._parts = [] if exchange.request.method == "HEAD" else list(reversed(parts))
+
+    def run(self) -> None:
+        """Send until everything is out, the client is slow, or it is another one's turn."""
+        exchange = self._exchange
+        budget = TURN_SIZE
+        try:
+            while self._parts:
+                if exchange.gone:
+                    self.close()
+                    return
+                if self._output.backlog:
+                    exchange.channel.when_writable(self.run)
+                    return
+                if budget <= 0:
+                    # Other connections of this loop get their turn.
+                    exchange.channel.server.loop.call_soon(self.run)
+                    return
+                budget -= self._send()
+        except OSError as exc:
+            self.close()
+            exchange.crash(exc)
+            return
+        self.close()
+        exchange.end()
+
+    def close(self) -> None:
+        """Give the file back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _send(self) -> int:
+        part = self._parts.pop()
+        output = self._output
+        with output.lock:
+            if isinstance(part, bytes):
+                output.send(part)
+                self._exchange.bytes_sent += len(part)
+                return len(part)
+            start, stop = part
+            if output.fd < 0:
+                return 0
+            try:
+                sent = os.sendfile(output.fd, self._descriptor, start, min(stop - start, TURN_SIZE))
+            except BlockingIOError:
+                # The transport waits for the socket; it needs bytes of its own to do so.
+                chunk = os.pread(self._descriptor, min(stop - start, CHUNK_SIZE), start)
+                sent = len(chunk)
+                output.send(chunk)
+            except (BrokenPipeError, ConnectionError):
+                self._exchange.gone = True
+                return 0
+        if sent == 0:
+            raise OSError("the file became shorter while it was sent")
+        self._exchange.bytes_sent += sent
+        if start + sent < stop:
+            self._parts.append((start + sent, stop))
+        return sent

@@ -1,0 +1,338 @@
+"""The service a launch script describes: what it mounts, where it is, how it runs.
+
+The functions of the ``skitai`` package act on the default one; ``run`` starts master or worker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from skitai import log
+from skitai.config import Settings, closest
+from skitai.errors import ConfigError, SkitaiError
+from skitai.importer import existing_directory, explain, put_first
+from skitai.mounts import (
+    DEFAULT_HOST,
+    Mount,
+    StaticMount,
+    collect_statics,
+    normalise_point,
+    parse_hosts,
+    parse_name,
+    parse_subscribe,
+)
+from skitai.options import (
+    DEVEL,
+    ENVIRONMENT,
+    PRODUCTION,
+    choose_environment,
+    parse,
+    peek_environment,
+)
+from skitai.preference import Place, Preference, module_directory
+from skitai.script import (
+    MISCONFIGURED,
+    current_directory,
+    main_script,
+    program_name,
+    restart_command,
+    show_errors_plainly,
+)
+from skitai.targets import Kind, Target, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skitai.supervisor.seats import WorkerSeat
+
+MOUNT_OPTIONS = ["appname", "first", "host", "name", "path", "pref", "subscribe"]
+
+
+class Service:
+    """One service: apps, static directories, settings.
+
+    Parameters:
+        directory: the launch script's directory; default: that of the running main script, or the
+            current one when there is no file (a script from standard input).
+
+    Attributes:
+        mounts: the apps in the order of mounting.
+        directories: the directories that were mounted; see `static_mounts` for all of them.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.mounts: list[Mount] = []
+        self.directories: list[StaticMount] = []
+        self._directory = directory
+        self._started_in = current_directory()
+        self._ran = False
+
+    # Places and environment
+
+    @property
+    def directory(self) -> Path:
+        """The launch script's directory, absolute; all relative paths start there."""
+        if self._directory is None:
+            script = main_script()
+            if script is None:
+                return self._started_in
+            self._directory = script.parent
+        return self._directory
+
+    def abspath(self, *parts: str) -> str:
+        """Join a path to the launch script's directory; an absolute path stays what it is."""
+        return os.path.normpath(os.path.join(self.directory, *parts))
+
+    def getswd(self) -> str:
+        """Return the launch script's directory."""
+        return str(self.directory)
+
+    @property
+    def environment(self) -> str:
+        """SKITAIENV as it is or will be: ``DEVEL``, ``PRODUCTION`` (default) or another name."""
+        return choose_environment(peek_environment(sys.argv[1:]), os.environ)
+
+    def is_devel(self) -> bool:
+        """Tell whether the service runs with ``--devel`` or SKITAIENV=DEVEL."""
+        return self.environment == DEVEL
+
+    def isproduction(self) -> bool:
+        """Tell whether the service runs for production, the default."""
+        return self.environment == PRODUCTION
+
+    # Describing
+
+    def preference(
+        self, preset: bool = False, path: str | None = None, **configs: Any
+    ) -> Preference:
+        """Make a preference for an app (seed, First App).
+
+        Parameters:
+            preset: begin with ``config.MAX_UPLOAD_SIZE`` = 268435456 bytes.
+            path: a directory, relative to the launch script, put in front of ``sys.path``.
+            configs: first entries of ``pref.config``.
+
+        Raises `ConfigError` when the path is no directory.
+        """
+        show_errors_plainly()
+        return Preference(self.directory, preset, path, configs)
+
+    def mount(
+        self,
+        point: str,
+        target: object,
+        pref_or_appname: Preference | str | None = None,
+        *,
+        pref: Preference | None = None,
+        appname: str | None = None,
+        host: str = DEFAULT_HOST,
+        path: str | list[str] | None = None,
+        name: str | None = None,
+        subscribe: str | list[str] | None = None,
+        first: bool = False,
+        **unknown: Any,
+    ) -> None:
+        """Mount an app or a directory of static files (seed, First App).
+
+        Parameters:
+            point: url path, ``/`` or one like ``/shop``.
+            target: see `skitai.targets.resolve`.
+            pref_or_appname: the preference or the app's variable, by position.
+            pref: the preference; default: an empty one.
+            appname: variable of the app in a file; default: ``__app__ ()``, else ``app``.
+            host: host names separated by blanks, ``.b.com`` for all of a domain. Default: all.
+            path: directories, relative to the launch script, put in front of ``sys.path``.
+            name: how other apps call this one. Default: the name of app, module or file.
+            subscribe: names of apps whose events this app receives.
+            first: a directory goes in front of others at its point.
+
+        Raises `ConfigError` for everything that can't be mounted, `StartupError` when a
+        ``__config__`` hook fails.
+        """
+        show_errors_plainly()
+        for key, value in unknown.items():
+            hint = closest(key, MOUNT_OPTIONS)
+            raise ConfigError(f"unknown mount option {key!r} with value {value!r}: {hint}")
+        pref, appname = _third_argument(pref_or_appname, pref, appname)
+        where, hosts = normalise_point(point), parse_hosts(host)
+        given_name, providers = parse_name(name), parse_subscribe(subscribe)
+        for directory in [path] if isinstance(path, str) else reversed(path or []):
+            put_first(existing_directory("mount: path", directory, self.directory))
+        found = resolve(target, self.directory)
+        if isinstance(found.value, Path) and found.kind is Kind.DIRECTORY:
+            if given_name or providers or appname:
+                raise ConfigError(f"directory {target!r} can't have a name, events or an app name")
+            place = Place.FRONT if first else Place.BACK
+            self.directories.append(StaticMount(where, found.value, hosts, place))
+            return
+        if found.appname and appname and found.appname != appname:
+            raise ConfigError(f"{target!r} and appname={appname!r} name two variables: keep one")
+        mount = Mount(
+            where, found, self._free_name(given_name, found, where), pref or self.preference(),
+            self.directory, appname=found.appname or appname, hosts=hosts, subscribe=providers,
+            copy=sum(other.target.value == found.value for other in self.mounts),
+        )  # fmt: skip
+        self._check_place(mount)
+        self.mounts.append(mount)
+        found.run_config_hooks(self.directory, mount.pref)
+
+    def static_mounts(self) -> list[StaticMount]:
+        """Return all static directories, of mounts and preferences, in the order they are asked."""
+        return collect_statics(self.directories, self.mounts)
+
+    def _free_name(self, given: str | None, target: Target, point: str) -> str:
+        name = given or target.name
+        taken = {mount.name: mount for mount in self.mounts}
+        if name not in taken:
+            return name
+        if given or target.kind is not Kind.OBJECT:
+            raise ConfigError(
+                f"mount name {name!r} at {point!r} is taken by the app at {taken[name].point!r}: "
+                f"give another, e.g. name='{name}2'"
+            )
+        return next(free for number in range(2, 10**6) if (free := f"{name}-{number}") not in taken)
+
+    def _check_place(self, new: Mount) -> None:
+        for other in self.mounts:
+            if new.target.kind is Kind.OBJECT and other.target.value is new.target.value:
+                raise ConfigError(
+                    f"app {other.name!r} is mounted at {other.point!r} already: "
+                    f"make another app object for {new.point!r}"
+                )
+            if new.point == other.point != "/" and not set(new.hosts).isdisjoint(other.hosts):
+                raise ConfigError(
+                    f"mount point {new.point!r} is taken by app {other.name!r}: "
+                    "choose another, only '/' can be shared"
+                )
+
+    # Running
+
+    def run(self, **conf: Any) -> NoReturn:
+        """Run the service until it is stopped, then exit (seed, First App).
+
+        The process ends with code 0 after a stop, 2 with a message when something is misconfigured
+        or can't start. Calling it a second time raises `ConfigError`.
+
+        Parameters:
+            conf: fields of `Settings`; options of the command line win over them.
+        """
+        show_errors_plainly()
+        if self._ran:
+            raise ConfigError("skitai.run() was called already: one process runs one service")
+        self._ran = True
+        try:
+            code = self._run(conf)
+        except SkitaiError as exc:
+            print(f"{program_name()}: {explain(exc)}", file=sys.stderr)
+            code = MISCONFIGURED
+        sys.exit(code)
+
+    def _run(self, conf: dict[str, Any]) -> int:
+        # The only place that starts processes: the rooms above and beside are imported when needed.
+        from skitai.supervisor.seats import occupy, seat_from_environment
+
+        seat = seat_from_environment()
+        try:
+            settings = self._settle(conf)
+            serve = self._serving(settings)
+        except SkitaiError as exc:
+            if seat is not None:
+                seat.report_failed(str(exc))
+            raise
+        if seat is not None:
+            occupy(seat, serve, settings.name)
+        from skitai.net.listeners import bind_listeners
+        from skitai.supervisor.master import Supervisor
+
+        log.install("m")
+        master = Supervisor(
+            settings,
+            bind_listeners(settings.address, settings.port),
+            serve,
+            exec_argv=restart_command(self._started_in),
+            watch_paths=self._source_directories if settings.devel else None,
+            log=log.engine,
+        )
+        return master.run()
+
+    def _settle(self, conf: dict[str, Any]) -> Settings:
+        """Decide settings and environment, check what was mounted, go to the script's directory."""
+        line = parse(sys.argv[1:], program_name(), conf)
+        settings = Settings.load(conf, line.settings)
+        environment = choose_environment(line.environment, os.environ, conf.get("devel"))
+        devel = environment == DEVEL
+        single = devel and "workers" not in line.settings
+        settings = replace(
+            settings,
+            name=settings.name or self._default_name(),
+            workers=1 if single else settings.workers,
+            devel=devel,
+        )
+        self._check_mounts()
+        os.environ[ENVIRONMENT] = environment
+        put_first(self.directory)
+        os.chdir(self.directory)
+        return settings
+
+    def _serving(self, settings: Settings) -> Callable[[WorkerSeat], int]:
+        # Imported before the master forks, so that workers share its memory.
+        from skitai import worker
+
+        def serve(seat: WorkerSeat) -> int:
+            log.install(f"w{seat.slot}")
+            return worker.serve(self, settings, seat)
+
+        return serve
+
+    def _check_mounts(self) -> None:
+        if not self.mounts and not self.static_mounts():
+            raise ConfigError("nothing is mounted: call skitai.mount('/', app) before skitai.run()")
+        names = [mount.name for mount in self.mounts]
+        for mount in self.mounts:
+            for provider in mount.subscribe:
+                if provider not in names or provider == mount.name:
+                    others = [name for name in names if name != mount.name]
+                    hint = closest(provider, others) if others else "no other app is mounted"
+                    raise ConfigError(
+                        f"app {mount.name!r} can't subscribe to {provider!r}, no other app has "
+                        f"this name: {hint}"
+                    )
+
+    def _default_name(self) -> str:
+        words = [self.directory.name]
+        script = main_script()
+        if script is not None and script.stem != "app":
+            words.append(script.stem)
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("._-")[:64] or "skitai"
+
+    def _source_directories(self) -> list[str]:
+        homes = [self.directory]
+        for mount in self.mounts:
+            modules = (*mount.pref.extended, *mount.pref.overriding)
+            homes += [mount.target.home, *map(module_directory, modules)]
+        return [str(home) for home in dict.fromkeys(homes)]
+
+
+def _third_argument(
+    value: object, pref: object, appname: object
+) -> tuple[Preference | None, str | None]:
+    """Sort the third argument of ``mount`` into preference and variable; check both."""
+    if value is not None and (appname if isinstance(value, str) else pref) is not None:
+        raise ConfigError(f"mount got {value!r} and a keyword of the same meaning: keep one")
+    if isinstance(value, str):
+        appname = value
+    elif value is not None:
+        pref = value
+    if pref is not None and not isinstance(pref, Preference):
+        raise ConfigError(
+            f"mount needs a preference, not {pref!r}: "
+            "make it with 'with skitai.preference() as pref:'"
+        )
+    if appname is not None and not (isinstance(appname, str) and appname.isidentifier()):
+        raise ConfigError(f"appname must be the name of a variable, not {appname!r}: give 'app'")
+    return pref, appname

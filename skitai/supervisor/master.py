@@ -1,0 +1,390 @@
+"""The master process of a service: it keeps the workers running and never serves.
+
+``Service.run`` makes one `Supervisor` and ends with what its ``run`` returns.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NoReturn
+
+from setproctitle import setproctitle
+
+from skitai.net.listeners import listener_url
+from skitai.supervisor.children import (
+    START_FAILED,
+    Child,
+    Generation,
+    Slot,
+    describe_end,
+    exec_worker,
+    fork_worker,
+)
+from skitai.supervisor.notify import notify
+from skitai.supervisor.seats import MASTER_SIGNALS, WorkerSeat, occupy, service_name
+from skitai.supervisor.signals import SignalInbox
+
+if TYPE_CHECKING:
+    import logging
+    import socket
+    from collections.abc import Callable, Iterable
+
+    from skitai.config import Settings
+    from skitai.supervisor.watcher import SourceWatcher
+
+# All in seconds.
+STEADY_AFTER = 30.0  # a worker that served this long starts with a clean record
+STOP_MARGIN = 5.0  # for umount hooks, after the time that draining may take
+
+
+class Supervisor:
+    """Starts the workers, replaces those that die, and carries out signals.
+
+    TERM, INT and QUIT drain and stop, a second one kills; HUP starts workers with the code as it is
+    now and then drains the old ones; USR1 is passed on (reopen logs).
+
+    Parameters:
+        settings: of these ``name``, ``workers`` and ``drain_timeout`` are used.
+        listeners: bound sockets; the workers listen. They are closed when the service stops.
+        serve_worker: runs a worker in its seat and returns its exit code.
+        exec_argv: the command line that starts this service anew, its program with a path that
+            holds in the current directory; ``None`` if there is none (a script from standard
+            input): then a reload can't bring new code.
+        watch_paths: gives the directories whose sources cause a reload when saved; ``None`` for no
+            such reloads. Called once, when the first workers have been started.
+        log: receives everything that happens.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        serve_worker: Callable[[WorkerSeat], int],
+        *,
+        exec_argv: list[str] | None,
+        watch_paths: Callable[[], list[str]] | None,
+        log: logging.Logger,
+    ) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._serve_worker = serve_worker
+        self._exec_argv = exec_argv
+        self._watch_paths = watch_paths
+        self._log = log
+
+        # Of one run:
+        self._inbox = SignalInbox(MASTER_SIGNALS)
+        self._selector = selectors.DefaultSelector()
+        self._alive_read, self._alive_write = os.pipe()
+        self._watcher: SourceWatcher | None = None
+        self._changed_files: deque[str] = deque()
+
+        # Of the moment:
+        self._children: dict[int, Child] = {}
+        self._current = Generation.of_size(0, settings.workers)
+        self._incoming: Generation | None = None
+        self._announced = False
+        self._reload_wanted = False
+        self._stopping = False
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Run the service in the main thread until it is stopped.
+
+        Returns the exit code: 0 when it was stopped by a signal, 2 when its workers can't start.
+        """
+        setproctitle(f"{service_name(self._settings.name)}:m")
+        self._inbox.open()
+        self._selector.register(self._inbox, selectors.EVENT_READ)
+        try:
+            self._launch(self._current)
+            self._watch_sources()
+            while self._children or not self._stopping:
+                self._turn()
+        finally:
+            # Even if this code crashed: when alive_write closes, the workers end.
+            if self._watcher is not None:
+                self._watcher.stop()
+            self._inbox.close()
+            self._selector.close()
+            for descriptor in self._pipe_ends():
+                os.close(descriptor)
+        return self._exit_code
+
+    def _turn(self) -> None:
+        """Wait for something to happen and act on it."""
+        for key, _ in self._selector.select(self._time_left()):
+            if isinstance(key.data, Child):
+                self._read_report(key.data)
+        for signum in self._inbox.take():
+            self._handle_signal(signal.Signals(signum))
+        self._take_changes()
+        self._run_timers()
+        if self._reload_wanted and self._announced and not self._incoming and not self._stopping:
+            self._begin_reload()
+
+    # Starting workers
+
+    def _launch(self, generation: Generation) -> None:
+        for slot in generation.slots:
+            if not self._start(slot):
+                return
+
+    def _start(self, slot: Slot) -> bool:
+        """Start a worker in this slot. If that fails it counts as a lost worker."""
+        slot.respawn_at = None
+        try:
+            slot.child = self.spawn(slot)
+        except OSError as exc:
+            reason = f"worker w{slot.number} can't be started: {exc}"
+            self._worker_lost(slot, reason, was_ready=False, refused=False)
+            return False
+        self._children[slot.child.pid] = slot.child
+        self._selector.register(slot.child.report_fd, selectors.EVENT_READ, slot.child)
+        return True
+
+    def spawn(self, slot: Slot) -> Child:
+        """Start one worker process: as a fork with the master's code, or as a new program.
+
+        The first generation is forked, it shares the memory of what is loaded. Later ones run code
+        that the master doesn't have. A process with threads must not fork if it can help it.
+        Raises ``OSError`` when the system refuses.
+        """
+        report_read, report_write = os.pipe()
+        os.set_blocking(report_read, False)
+        seat = WorkerSeat(
+            slot.number, self._listeners, self._alive_read, report_write, self._settings.workers
+        )
+        forks = slot.generation.number == 0 and threading.active_count() == 1
+        process = None
+        try:
+            if self._exec_argv is None or forks:
+                pid = fork_worker(lambda: self._become_worker(seat, report_read))
+            else:
+                process = exec_worker(self._exec_argv, seat)
+                pid = process.pid
+        except OSError:
+            os.close(report_read)
+            raise
+        finally:
+            os.close(report_write)
+        return Child(pid, slot, report_read, process)
+
+    def _become_worker(self, seat: WorkerSeat, report_read: int) -> NoReturn:
+        """In a forked child: let go of what belongs to the master."""
+        self._inbox.close_descriptors()
+        self._selector.close()
+        for descriptor in (report_read, *self._pipe_ends()):
+            if descriptor != seat.alive_fd:
+                os.close(descriptor)
+        occupy(seat, self._serve_worker, self._settings.name)
+
+    def _pipe_ends(self) -> list[int]:
+        reports = [child.report_fd for child in self._children.values() if child.report_fd >= 0]
+        return [*reports, self._alive_read, self._alive_write]
+
+    # What becomes of them
+
+    def _read_report(self, child: Child) -> None:
+        was_ready = child.ready_at is not None
+        now = time.monotonic()
+        if not child.read_report(now):
+            self._close_report(child)
+        if child.failure and child.kill_at is None:
+            child.kill_at = now + STOP_MARGIN  # it has no more to do than to end
+        if child.ready_at is not None and not was_ready:
+            self._worker_ready(child)
+
+    def _close_report(self, child: Child) -> None:
+        self._selector.unregister(child.report_fd)
+        os.close(child.report_fd)
+        child.report_fd = -1
+
+    def _worker_ready(self, child: Child) -> None:
+        self._log.debug("%s is ready", child)
+        if child.logs_outdated:
+            os.kill(child.pid, signal.SIGUSR1)
+        generation = child.slot.generation
+        if not generation.complete():
+            return
+        if generation is self._incoming:
+            self._promote(generation)
+        elif generation is self._current and not self._announced and not self._stopping:
+            self._announce()
+
+    def _announce(self) -> None:
+        self._announced = True
+        urls = ", ".join(listener_url(listener) for listener in self._listeners)
+        workers = self._settings.workers
+        self._log.info(
+            "serving on %s with %d worker%s, pid %d",
+            urls, workers, "s"[workers == 1 :], os.getpid(),
+        )  # fmt: skip
+        notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving on {urls}")
+
+    def _reap(self) -> None:
+        for child in list(self._children.values()):
+            code = child.exit_code()
+            if code is None:
+                continue
+            if child.report_fd >= 0:
+                child.read_report(time.monotonic())
+                self._close_report(child)
+            del self._children[child.pid]
+            child.slot.child = None
+            self._worker_ended(child, code)
+
+    def _worker_ended(self, child: Child, code: int) -> None:
+        end = f"{child} {describe_end(code)}"
+        was_ready = child.ready_at is not None
+        if child.ready_at is not None and time.monotonic() - child.ready_at >= STEADY_AFTER:
+            child.slot.losses = 0
+        if not was_ready:
+            end = child.failure or f"{end} before it was ready"
+        refused = not was_ready and (bool(child.failure) or code == START_FAILED)
+        self._worker_lost(child.slot, end, was_ready=was_ready, refused=refused)
+
+    def _worker_lost(self, slot: Slot, reason: str, *, was_ready: bool, refused: bool) -> None:
+        """Decide what follows from a worker that has ended or could not be started.
+
+        Parameters:
+            was_ready: it has served.
+            refused: it could not start for a reason that another try would meet again.
+        """
+        generation = slot.generation
+        if self._stopping or generation not in (self._current, self._incoming):
+            self._log.debug("%s", reason)
+        elif generation is self._incoming:
+            self._log.error("reload given up, the old workers go on: %s", reason)
+            self._abandon(generation)
+        elif not self._announced and not was_ready:
+            self._fail(reason)
+        elif refused and not generation.ready() and self._incoming is None:
+            self._fail(reason)
+        else:
+            self._schedule(slot, reason)
+
+    def _schedule(self, slot: Slot, reason: str) -> None:
+        """Replace a worker after the delay that its slot has come to."""
+        delay = slot.next_delay()
+        slot.respawn_at = time.monotonic() + delay
+        self._log.warning("%s: replaced %s", reason, f"in {delay:g} s" if delay else "at once")
+
+    def _time_left(self) -> float | None:
+        """Seconds until the next timer is due."""
+        due = [child.kill_at for child in self._children.values()]
+        due += [slot.respawn_at for slot in self._current.slots]
+        times = [moment for moment in due if moment is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.kill_at is not None and child.kill_at <= now:
+                self._log.warning("%s has not ended in time: killed", child)
+                child.kill()
+        for slot in self._current.slots:
+            if slot.respawn_at is not None and slot.respawn_at <= now:
+                self._start(slot)
+
+    # Signals
+
+    def _handle_signal(self, signum: signal.Signals) -> None:
+        if signum == signal.SIGCHLD:
+            self._reap()
+        elif signum == signal.SIGHUP:
+            self._log.info("SIGHUP: reloading")
+            self._reload_wanted = True
+        elif signum == signal.SIGUSR1:
+            self._reopen_logs()
+        elif not self._stopping:
+            self._log.info("%s: stopping", signum.name)
+            self._stop()
+        else:
+            self._log.info("%s again: killing all workers", signum.name)
+            for child in self._children.values():
+                child.kill()
+
+    def _reopen_logs(self) -> None:
+        self._log.info("SIGUSR1: workers reopen their logs")
+        for child in self._children.values():
+            if child.ready_at is not None:
+                os.kill(child.pid, signal.SIGUSR1)
+            else:
+                child.logs_outdated = True
+
+    def _fail(self, reason: str) -> None:
+        self._log.error("start-up failed: %s", reason)
+        self._exit_code = START_FAILED
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._incoming = None
+        for slot in self._current.slots:
+            slot.respawn_at = None
+        notify("STOPPING=1")
+        for listener in self._listeners:
+            listener.close()  # once the workers have closed theirs, connecting is refused
+        self._dismiss(self._children.values())
+
+    # Reload
+
+    def _watch_sources(self) -> None:
+        if self._watch_paths is None or self._stopping:
+            return
+        if self._exec_argv is None:
+            self._log.warning("reload on save is off: the script is not in a file")
+            return
+        from skitai.supervisor.watcher import SourceWatcher  # only --devel pays for its imports
+
+        self._watcher = SourceWatcher(self._watch_paths(), self._source_changed, self._log)
+        self._watcher.start()
+
+    def _source_changed(self, path: str) -> None:
+        """Called in the watcher's thread."""
+        self._changed_files.append(path)
+        self._inbox.wake()
+
+    def _take_changes(self) -> None:
+        while self._changed_files:
+            path = os.path.relpath(self._changed_files.popleft())
+            self._reload_wanted = True
+            if self._incoming is None:
+                self._log.info("%s changed: reloading", path)
+            else:  # it started with a state of the code that nobody wants any more
+                self._log.info("%s changed during a reload: starting it again", path)
+                self._abandon(self._incoming)
+
+    def _begin_reload(self) -> None:
+        self._reload_wanted = False
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        notify(f"RELOADING=1\nMONOTONIC_USEC={now}")
+        if self._exec_argv is None:
+            self._log.warning("the script is not in a file: new workers have the old code")
+        self._incoming = Generation.of_size(self._current.number + 1, self._settings.workers)
+        self._launch(self._incoming)
+
+    def _promote(self, incoming: Generation) -> None:
+        """All workers of the new generation serve: the old ones may go."""
+        outgoing, self._current, self._incoming = self._current, incoming, None
+        self._dismiss(outgoing.children())
+        self._log.info("reloaded: generation %d serves", incoming.number)
+        notify("READY=1")
+
+    def _abandon(self, incoming: Generation) -> None:
+        self._incoming = None
+        self._dismiss(incoming.children())
+        notify("READY=1")
+
+    def _dismiss(self, children: Iterable[Child]) -> None:
+        """Let workers finish what they serve, within bounds; those that don't serve have less."""
+        now = time.monotonic()
+        drained = now + self._settings.drain_timeout + STOP_MARGIN
+        for child in children:
+            child.terminate(now + STOP_MARGIN if child.ready_at is None else drained)

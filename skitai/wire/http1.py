@@ -1,0 +1,323 @@
+"""HTTP/1.0 and 1.1 (RFC 9112): bytes to requests, responses to bytes. No sockets, no clock.
+
+``server/connection.py`` owns one ``RequestParser`` per connection and calls the encoders.
+Framing is parsed by llhttp (httptools), which is strict about lengths, chunk sizes, CR and LF;
+what it leaves to the server (versions, Host, sizes, transfer codings, upgrades) is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import httptools
+
+from skitai.errors import REASONS
+from skitai.wire.errors import MalformedRequest
+from skitai.wire.request import Request, split_target
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+_METHODS = {
+    name.encode(): name
+    for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+}
+_UNKNOWN_METHOD = re.compile(rb"[A-Z][A-Z-]{1,30} ")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
+_MAX_NAMES = 512
+_names: dict[bytes, str] = {}
+_hosts: set[str] = set()
+
+
+class RequestSink(Protocol):
+    """Receives what the parser finds, in order."""
+
+    def request_received(self, request: Request, keep_alive: bool) -> None:
+        """A whole request without a body."""
+
+    def request_started(self, request: Request, keep_alive: bool, length: int | None) -> None:
+        """A head whose body follows; ``length`` is in bytes, None when the body is chunked."""
+
+    def body_received(self, data: bytes) -> None:
+        """A piece of the current body."""
+
+    def request_ended(self) -> None:
+        """The current body is complete."""
+
+
+class RequestParser:
+    """Turns the bytes of one connection into calls on a sink.
+
+    Parameters:
+        sink: where requests go.
+        max_line: bytes a request target may have; more is 414.
+        max_head: bytes all headers together may have; more is 431.
+        max_headers: fields a head may have; more is 431.
+    """
+
+    __slots__ = (
+        "_body_size",
+        "_completed",
+        "_fed",
+        "_has_body",
+        "_headers",
+        "_max_head",
+        "_max_headers",
+        "_max_line",
+        "_muted",
+        "_parser",
+        "_sink",
+        "_target",
+        "in_message",
+    )
+
+    def __init__(self, sink: RequestSink, max_line: int, max_head: int, max_headers: int) -> None:
+        # per connection
+        self._sink = sink
+        self._max_line = max_line
+        self._max_head = max_head
+        self._max_headers = max_headers
+        self._parser = httptools.HttpRequestParser(self)
+        self._muted = False
+        # per message
+        self.in_message = False
+        self._completed = False
+        self._fed = 0
+        self._body_size = 0
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._has_body = False
+
+    def feed(self, data: bytes) -> None:
+        """Parse ``data``. Raises ``MalformedRequest``; nothing may be fed after that."""
+        self._fed += len(data)
+        self._completed = False
+        self.in_message = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._continue_after_upgrade(data[exc.args[0] :])
+        except httptools.HttpParserCallbackError as exc:
+            # The wrapper hides what a callback raised; it is either our verdict or a bug to show.
+            raise exc.__context__ or exc from None
+        except httptools.HttpParserError as exc:
+            raise self._malformed(exc, data) from None
+        if self._completed:
+            self._fed = 0
+        elif self._fed > self._max_line:
+            self._check_unfinished()
+
+    # -- httptools callbacks, in the order of a message
+
+    def on_url(self, data: bytes) -> None:
+        self.in_message = True
+        self._target += data
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_body or self._muted:
+            # Trailers are read past: merging them into the head is a known smuggling path.
+            return
+        key = _names.get(name) or _header_name(name)
+        headers = self._headers
+        if key in headers:
+            if key in _ONCE:
+                raise MalformedRequest(f"the header {key} is repeated")
+            joint = "; " if key == "cookie" else ", "
+            headers[key] = f"{headers[key]}{joint}{value.decode('latin-1')}"
+        else:
+            headers[key] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self._muted:
+            self._muted = False
+            return
+        headers = self._headers
+        if self._fed > self._max_line or len(headers) > self._max_headers:
+            self._check_head()
+        parser = self._parser
+        version = parser.get_http_version()
+        if version != "1.1":
+            self._check_old_version(version)
+        host = headers.get("host")
+        if host not in _hosts:
+            self._check_host(host, version)
+        name = parser.get_method()
+        method = _METHODS.get(name) or name.decode("ascii")
+        target = self._target.decode("latin-1")
+        path, query = split_target(target, method)
+        request = Request(method, target, path, query, version, headers)
+        if "content-length" in headers or "transfer-encoding" in headers:
+            length = self._body_length()
+            if length != 0:
+                self._has_body = True
+                self._sink.request_started(request, parser.should_keep_alive(), length)
+                return
+        # PERF: a request without a body reaches the sink in one call instead of two.
+        self._reset()
+        self._sink.request_received(request, parser.should_keep_alive())
+
+    def on_body(self, data: bytes) -> None:
+        self._body_size += len(data)
+        self._sink.body_received(data)
+
+    def on_message_complete(self) -> None:
+        if self._has_body:
+            self._reset()
+            self._sink.request_ended()
+
+    # -- decisions that llhttp leaves to the server
+
+    def _reset(self) -> None:
+        self.in_message = False
+        self._completed = True
+        self._target = b""
+        self._headers = {}
+        self._has_body = False
+        self._body_size = 0
+
+    def _body_length(self) -> int | None:
+        coding = self._headers.get("transfer-encoding")
+        if coding is None:
+            return int(self._headers["content-length"])
+        if coding.lower() != "chunked":
+            raise MalformedRequest("only the transfer coding 'chunked' is supported", 501)
+        return None
+
+    def _check_head(self) -> None:
+        if len(self._target) > self._max_line:
+            raise MalformedRequest("the request line is too long", 414)
+        if len(self._headers) > self._max_headers:
+            raise MalformedRequest("the request has too many headers", 431)
+        size = sum(len(name) + len(value) + 4 for name, value in self._headers.items())
+        if size > self._max_head:
+            raise MalformedRequest("the request headers are too large", 431)
+
+    def _check_unfinished(self) -> None:
+        """Bound what a client can make the parser hold before a callback sees it."""
+        if self._has_body:
+            # Chunk extensions and trailers are not body; 16 bytes a byte is what tiny chunks need.
+            if self._fed > self._max_line + self._max_head + 16 * self._body_size:
+                raise MalformedRequest("the chunk extensions or trailers are too large", 431)
+            return
+        if len(self._target) > self._max_line:
+            raise MalformedRequest("the request line is too long", 414)
+        if self._fed > self._max_line + self._max_head:
+            raise MalformedRequest("the request headers are too large", 431)
+
+    def _check_old_version(self, version: str) -> None:
+        if version == "0.9":
+            raise MalformedRequest("the request line has no usable HTTP version")
+        if version != "1.0":
+            raise MalformedRequest("the HTTP version is not supported", 505)
+        if "transfer-encoding" in self._headers:
+            # RFC 9112, 6.1: framing of such a message can't be trusted.
+            raise MalformedRequest("an HTTP/1.0 request can't have a transfer coding")
+
+    def _check_host(self, host: str | None, version: str) -> None:
+        if host is None:
+            if version == "1.1":
+                raise MalformedRequest("the header host is missing")
+            return
+        if host and not _HOST.fullmatch(host):
+            raise MalformedRequest("the header host is not a host name")
+        if len(_hosts) < _MAX_NAMES:
+            _hosts.add(host)
+
+    def _continue_after_upgrade(self, rest: bytes) -> None:
+        """Serve a request that asked for an upgrade which is not made (RFC 9110, 7.8).
+
+        llhttp stops after such a head and leaves its body unread, so a fresh parser is put in the
+        middle of the same message: its head repeats only the framing.
+        """
+        keep = "keep-alive" if self._parser.should_keep_alive() else "close"
+        self._parser = httptools.HttpRequestParser(self)
+        if self._has_body:
+            length = self._headers.get("content-length")
+            framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+            self._muted = True
+            head = f"POST / HTTP/1.1\r\nConnection: {keep}\r\n{framing}\r\n\r\n"
+            self._parser.feed_data(head.encode("latin-1"))
+        if rest:
+            self.feed(rest)
+
+    def _malformed(self, exc: httptools.HttpParserError, data: bytes) -> MalformedRequest:
+        invalid_method = isinstance(exc, httptools.HttpParserInvalidMethodError)
+        if invalid_method and not self._target and _UNKNOWN_METHOD.match(data):
+            return MalformedRequest("the method is not supported", 501)
+        return MalformedRequest(str(exc))
+
+
+def _header_name(name: bytes) -> str:
+    key = name.decode("latin-1").lower()
+    if len(_names) < _MAX_NAMES:
+        _names[name] = key
+    return key
+
+
+# -- responses
+
+_prefixes: dict[tuple[int, str], bytes] = {}
+
+
+def head_prefix(status: int, reason: str, content_type: str) -> bytes:
+    """Status line and the headers that depend on nothing else; cached by its three arguments."""
+    lines = f"HTTP/1.1 {status} {reason}\r\nServer: skitai\r\n"
+    if content_type:
+        lines += f"Content-Type: {content_type}\r\n"
+    return lines.encode("latin-1")
+
+
+def encode_head(
+    status: int,
+    reason: str,
+    content_type: str,
+    length: int | None,
+    fields: bytes,
+    date: bytes,
+) -> bytes:
+    """The head of a response.
+
+    Parameters:
+        status, reason: the status line; an empty reason is the standard phrase.
+        content_type: empty for none.
+        length: body bytes for Content-Length, None for none.
+        fields: further header lines, each ended by CRLF (see ``encode_fields``).
+        date: the ``Date`` line with CRLF.
+    """
+    # PERF: the part that repeats is one dict look-up instead of an f-string and encode (-0.4 us).
+    key = (status, content_type)
+    prefix = None if reason else _prefixes.get(key)
+    if prefix is None:
+        prefix = head_prefix(status, reason or REASONS.get(status, "Unknown"), content_type)
+        if not reason and len(_prefixes) < _MAX_NAMES:
+            _prefixes[key] = prefix
+    if length is None:
+        return b"%b%b%b\r\n" % (prefix, date, fields)
+    return b"%bContent-Length: %d\r\n%b%b\r\n" % (prefix, length, date, fields)
+
+
+_UNSAFE = re.compile(r"[\r\n\x00]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def encode_fields(fields: list[tuple[str, str]]) -> bytes:
+    """Header lines for name and value pairs.
+
+    Raises ``ValueError`` for a name that is no token and for CR, LF or NUL in a value, which would
+    let an application's input split the response (RFC 9110, 5.5).
+    """
+    lines = []
+    for name, value in fields:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"header name {name!r} is not a token")
+        if _UNSAFE.search(value):
+            raise ValueError(f"the value of header {name} has a line break: {value!r}")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112, 7.1); ``data`` must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

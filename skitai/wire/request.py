@@ -1,0 +1,83 @@
+"""The request as it came over the wire, the same for every HTTP version.
+
+A protocol parser makes it when the head is complete; dispatch, handlers and apps only read it.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from skitai.wire.errors import MalformedRequest
+
+
+class Request:
+    """Method, target and headers of one request (RFC 9110, 6).
+
+    Attributes:
+        method: upper-case method.
+        target: request target as sent.
+        path: decoded path, starting with ``/`` (or ``*`` for ``OPTIONS *``).
+        query: raw query string without ``?``; may be empty.
+        version: ``"1.0"``, ``"1.1"``, …
+        headers: lower-case name to value; repeated fields joined as RFC 9110, 5.3 says.
+    """
+
+    __slots__ = ("headers", "method", "path", "query", "target", "version")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        version: str,
+        headers: dict[str, str],
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.version = version
+        self.headers = headers
+
+
+def split_target(target: str, method: str) -> tuple[str, str]:
+    """Return decoded path and raw query of a request target (RFC 9112, 3.2).
+
+    Accepts origin form, absolute form, and ``*`` for OPTIONS. Raises ``MalformedRequest`` for
+    anything else, for a fragment, and for percent sequences that are not UTF-8.
+    """
+    if target[:1] != "/":
+        if method == "CONNECT":
+            raise MalformedRequest("tunnels are not supported", 501)
+        if target == "*" and method == "OPTIONS":
+            return "*", ""
+        target = _origin_form(target)
+    path, _, query = target.partition("?")
+    if "#" in target:
+        raise MalformedRequest("the request target has a fragment")
+    if "%" in path:
+        path = _decode_path(path)
+    return path, query
+
+
+def _origin_form(target: str) -> str:
+    scheme, mark, rest = target.partition("://")
+    if not mark or scheme.lower() not in ("http", "https"):
+        raise MalformedRequest("the request target is neither a path nor an http URL")
+    end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    path = rest[end:]
+    return path if path[:1] == "/" else "/" + path
+
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def _decode_path(path: str) -> str:
+    for piece in path.split("%")[1:]:
+        if len(piece) < 2 or piece[0] not in _HEX or piece[1] not in _HEX:
+            raise MalformedRequest("the path has an incomplete percent sequence")
+    try:
+        return unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedRequest("the path is not UTF-8") from None
