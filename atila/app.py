@@ -192,9 +192,7 @@ class Resolver:
             return self._missing
         if verdict.code == 301:
             path, mark, query = request.target.partition("?")
-            return ErrorEndpoint(
-                self._app, HTTPError(301), [("Location", f"{path}/{mark}{query}")]
-            )
+            return ErrorEndpoint(self._app, HTTPError(301), [("Location", f"{path}/{mark}{query}")])
         allow = [("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"})))]
         if request.method == "OPTIONS":
             return ErrorEndpoint(self._app, HTTPError(204), allow)

@@ -10,9 +10,11 @@ import stat as stat_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from atila.errors import HTTPError
 from atila.encoding import encode
+from atila.errors import HTTPError
+from atila.failures import answer_failure
 from skitai.handlers.files import respond_file
+from skitai.handlers.interface import Mode
 from skitai.server.representation import Head
 from skitai.server.streaming import IteratorStream
 
@@ -100,7 +102,9 @@ class File:
             self.source.close()
             return
         try:
-            descriptor = os.open(was.app.abspath(os.fspath(self.source)), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(
+                was.app.abspath(os.fspath(self.source)), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+            )
         except (FileNotFoundError, NotADirectoryError):
             raise HTTPError(404, "there is no such file") from None
         status = os.fstat(descriptor)
@@ -163,6 +167,22 @@ def _send_error(was: Was, result: HTTPError) -> None:
     raise result
 
 
+def _stream(was: Was, stream: IteratorStream) -> None:
+    endpoint, pool = was.route.endpoint, was.app.pool
+    if endpoint is None or endpoint.mode is not Mode.COROUTINE or pool is None:
+        stream.start()
+        return
+
+    def start(_: None) -> None:
+        try:
+            stream.start()
+        except Exception as exc:
+            answer_failure(was, exc)
+
+    # The iterator of a coroutine's result may block: not on the loop.
+    pool.resubmit(start, None)
+
+
 def _send_other(was: Was, result: Any) -> None:
     """Results whose exact type is not in the table."""
     for kind, send in SENDERS.items():
@@ -174,7 +194,7 @@ def _send_other(was: Was, result: Any) -> None:
     elif hasattr(result, "__next__") or (
         hasattr(result, "__iter__") and not hasattr(result, "__len__")
     ):
-        IteratorStream(was.exchange, _head(was, HTML), iter(result), was.app.pool).start()
+        _stream(was, IteratorStream(was.exchange, _head(was, HTML), iter(result), was.app.pool))
     elif hasattr(type(result), "__dataclass_fields__") or hasattr(
         type(result), "__struct_fields__"
     ):

@@ -173,10 +173,16 @@ class Service:
         if found.appname and appname and found.appname != appname:
             raise ConfigError(f"{target!r} and appname={appname!r} name two variables: keep one")
         mount = Mount(
-            where, found, self._free_name(given_name, found, where), pref or self.preference(),
-            self.directory, appname=found.appname or appname, hosts=hosts, subscribe=providers,
-            copy=sum(other.target.value == found.value for other in self.mounts),
-        )  # fmt: skip
+            where,
+            found,
+            self._free_name(given_name, found, where),
+            self.preference() if pref is None else pref,  # an empty one is false
+            self.directory,
+            appname=found.appname or appname,
+            hosts=hosts,
+            subscribe=providers,
+            copy=self._times_mounted(found),
+        )
         self._check_place(mount)
         self.mounts.append(mount)
         found.run_config_hooks(self.directory, mount.pref)
@@ -184,6 +190,11 @@ class Service:
     def static_mounts(self) -> list[StaticMount]:
         """Return all static directories, of mounts and preferences, in the order they are asked."""
         return collect_statics(self.directories, self.mounts)
+
+    def _times_mounted(self, target: Target) -> int:
+        if target.kind is not Kind.FILE:
+            return 0
+        return sum(mount.target.value == target.value for mount in self.mounts)
 
     def _free_name(self, given: str | None, target: Target, point: str) -> str:
         name = given or target.name

@@ -19,7 +19,7 @@ from skitai.errors import SkitaiError, StartupError
 from skitai.executors.threads import ThreadPool
 from skitai.handlers.app import AppHandler
 from skitai.handlers.static import StaticHandler
-from skitai.handlers.static_files import StaticDirectory
+from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
 from skitai.server.access_log import AccessLog
 from skitai.server.core import Server
@@ -56,6 +56,13 @@ def serve(service: Service, settings: Settings, seat: WorkerSeat) -> int:
         return 2
     finally:
         worker.unload()
+
+
+def _unload(mount: Mount) -> None:
+    try:
+        mount.unload()
+    except Exception:
+        log.exception("app %s failed while it was unmounted", mount.name)
 
 
 class Worker:
@@ -103,12 +110,8 @@ class Worker:
 
     def unload(self) -> None:
         """Run the apps' last hooks, each once, and end what the worker started."""
-        for mount in reversed(self._loaded):
-            try:
-                mount.unload()
-            except Exception:
-                log.exception("app %s failed while it was unmounted", mount.name)
-        self._loaded.clear()
+        while self._loaded:
+            _unload(self._loaded.pop())
         if self._pool is not None:
             self._pool.stop(1.0)
         if self._access_log is not None:
@@ -143,8 +146,8 @@ class Worker:
     ) -> None:
         key = (host, static.point)
         if key not in directories:
-            recheck = {"recheck": 0.0} if self._settings.devel else {}
-            directories[key] = StaticDirectory(static.point, **recheck)
+            recheck = 0.0 if self._settings.devel else RECHECK
+            directories[key] = StaticDirectory(static.point, recheck=recheck)
         directories[key].add(str(static.path))
 
     def _site(

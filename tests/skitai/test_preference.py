@@ -42,7 +42,7 @@ def test_attributes_are_items(pref):
 def test_missing_attribute_is_an_attribute_error(pref):
     assert not hasattr(pref, "nothing")
     with pytest.raises(AttributeError, match="'nothing' was not set"):
-        pref.nothing
+        _ = pref.nothing
     with pytest.raises(AttributeError):
         del pref.nothing
 

@@ -1,7 +1,7 @@
 """A service with a toy worker, for the scripts that test_supervisor.py writes and starts.
 
-A client sends one line: ``who`` is answered with facts about the worker, ``wait`` is answered only
-when a second line follows.
+A client sends one line: ``who`` is answered with facts about the worker, ``wait`` first with the
+worker's process id alone, and with the facts when a second line follows.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class ToyWorker:
         except ConnectionResetError:
             line = b""
         if line == b"wait\n":
+            connection.sendall(b"%d\n" % os.getpid())
             return
         if line:
             self.send_facts(connection)

@@ -37,3 +37,8 @@ def __mount__(app, mntopt):
     def author(was, name):
         books = found(was, library.by_author(name))
         return was.render("author.j2", books=books, name=books[0]["author"], statuses=STATUSES)
+
+    # Browsers ask for this on pages that name no icon, e.g. JSON. was.static makes the file's URL.
+    @app.route("/favicon.ico", methods=["GET"])
+    def favicon(was):
+        return was.redirect(was.static("img/shelf.svg"))

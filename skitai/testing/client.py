@@ -1,0 +1,286 @@
+"""``skitai.test_client``: an HTTP client bound to a running service, or to one that it starts."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from skitai.errors import ConfigError, SkitaiError
+from skitai.testing.launcher import ServerProcess, build_command, free_port
+from skitai.testing.verbs import Verbs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from skitai.testing.sessions import HttpSession, Response
+    from skitai.testing.verbs import Headers
+
+HOST = "127.0.0.1"
+
+
+class TestClient(Verbs):
+    """Sends requests to a service on this machine (seed, Integrating pytest).
+
+    Without a script it talks to whatever serves on ``port``. With one it starts the script, waits
+    until all its workers serve, and stops it on leaving ``with``, by ``stop()``, when the client is
+    garbage, or when the interpreter ends. Cookies are kept; proxies from the environment are not
+    used.
+
+    Parameters:
+        script: path of a launch script, seen from the current directory; may go on with arguments
+            (``"serve.py --x"``). ``None``: attach to a server that runs already.
+        port: TCP port; 0 with a script: a free one.
+        devel: start with ``--devel``.
+        ssl: speak https; the certificate is not verified.
+        silent: capture the server's output (see ``log``); False lets it through.
+        dry: never start or stop anything, even if there is a script.
+        temp_dir: directory for the captured output; ``None``: the system's.
+        startup_timeout: seconds that the script has to get ready.
+        stop_timeout: seconds that it has to end after SIGTERM; then it is killed.
+        options: further command-line options of the script: ``workers=2`` is ``--workers 2``,
+            ``True`` is the option alone, ``None`` and ``False`` leave it out.
+
+    Raises `ConfigError` for a wrong value, `StartupError` (with the end of the server's output)
+    when the script does not get ready, `SkitaiError` when ``requests`` is not installed.
+    """
+
+    __test__ = False  # pytest would collect it by its name
+
+    timeout: float = 30.0
+    """Seconds of silence after which a request is given up; ``timeout=`` of a request wins."""
+
+    def __init__(
+        self,
+        script: str | os.PathLike[str] | None = None,
+        port: int | str = 5000,
+        devel: bool = False,
+        ssl: bool = False,
+        silent: bool = True,
+        dry: bool = False,
+        temp_dir: str | os.PathLike[str] | None = None,
+        *,
+        startup_timeout: float = 30.0,
+        stop_timeout: float = 10.0,
+        **options: Any,
+    ) -> None:
+        launches = script is not None and not dry
+        if script is None and options:
+            given = ", ".join(f"{name}=" for name in options)
+            raise ConfigError(f"{given} is for a script that is started: give script= as well")
+        self.port = _check_port(port, launches)
+        self.url = f"{'https' if ssl else 'http'}://{HOST}:{self.port}"
+        self.session = _open_session()
+        self._server: ServerProcess | None = None
+        if script is not None and launches:
+            self._server = ServerProcess(
+                build_command(script, self.port, devel, options),
+                silent=silent,
+                temp_dir=temp_dir,
+                startup_timeout=startup_timeout,
+                stop_timeout=stop_timeout,
+            )
+        self._finalizer = weakref.finalize(self, _end, self.session, self._server)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        script = f" {self._server.script}" if self._server is not None else ""
+        return f"<TestClient {self.url}{script}>"
+
+    # The server
+
+    def stop(self) -> None:
+        """Stop the server if this client started it, and wait until nothing of it is left.
+
+        It gets SIGTERM and ``stop_timeout`` seconds, then it is killed. May be called again.
+        """
+        self._finalizer()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the started script; ``None`` if this client started none."""
+        return self._server.pid if self._server is not None else None
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code of the started script, negative for a signal; ``None`` while it runs."""
+        return self._server.returncode if self._server is not None else None
+
+    @property
+    def output(self) -> str:
+        """What the started server has printed so far: the last MiB of it; see ``log``."""
+        return self.log()
+
+    def log(self, limit: int = 1 << 20) -> str:
+        """Return the last ``limit`` bytes that the started server printed, also after its end.
+
+        Empty if this client started none or is not ``silent``. After the end there is 1 MiB.
+        """
+        return self._server.text(limit) if self._server is not None else ""
+
+    # Requests
+
+    def resolve(self, url: str) -> str:
+        """Return the absolute form of a URL; a relative one begins at the server's root."""
+        if url.lower().startswith(("http://", "https://")):
+            return url
+        return self.url + url if url.startswith("/") else f"{self.url}/{url}"
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        data: Any = None,
+        headers: Headers = None,
+        json: Any = None,
+        **options: Any,
+    ) -> Response:
+        """Send one request with any method; see `Verbs` for the parameters.
+
+        Raises ``requests.ConnectionError`` naming the cause when the server has ended or there is
+        none, ``requests.Timeout`` when it doesn't answer in time.
+        """
+        from skitai.testing import sessions
+
+        target = self.resolve(url)
+        ours = f"{target}/".startswith(f"{self.url}/")
+        if ours and self.returncode is not None:  # the port may be somebody else's by now
+            raise sessions.ConnectionError(self._why_refused())
+        options.setdefault("timeout", self.timeout)
+        sent_headers = dict(headers) if headers is not None else None
+        try:
+            response = self.session.request(
+                method, target, data=data, headers=sent_headers, json=json, **options
+            )
+        except sessions.ConnectionError as exc:
+            if ours and (self.returncode is not None or sessions.is_refused(exc)):
+                raise sessions.ConnectionError(self._why_refused(), request=exc.request) from None
+            raise
+        assert isinstance(response, sessions.Response)
+        return response
+
+    def upload(
+        self, url: str, data: Mapping[str, Any], headers: Headers = None, **options: Any
+    ) -> Response:
+        """Post a multipart form (RFC 7578).
+
+        Parameters:
+            data: field names and their values: text, bytes, a number, an open file, a tuple such as
+                ``requests`` takes in ``files`` (filename, content, type), or a list of these.
+            headers, options: as in ``post``.
+        """
+        parts = [part for name, value in data.items() for part in _form_parts(name, value)]
+        return self.post(url, headers=headers, files=parts, **options)
+
+    @property
+    def axios(self) -> Axios:
+        """The same methods for JSON APIs."""
+        return Axios(self)
+
+    def set_default_header(self, name: str, value: str) -> None:
+        """Send this header with every request."""
+        self.session.headers[name] = value
+
+    def get_default_header(self, name: str, default: str | None = None) -> str | None:
+        """Return the value that is sent with every request."""
+        value = self.session.headers.get(name)
+        return default if value is None else str(value)
+
+    def unset_default_header(self, name: str) -> None:
+        """Stop sending this header; one that isn't set is no error."""
+        self.session.headers.pop(name, None)
+
+    def set_jwt(self, token: str) -> None:
+        """Send a bearer token with every request (RFC 6750, 2.1)."""
+        self.set_default_header("Authorization", f"Bearer {token}")
+
+    def _why_refused(self) -> str:
+        if self._server is None:
+            return f"nothing listens at {self.url}: start the server, or give script="
+        if self.returncode is not None:
+            return f"no request can be sent to {self.url}: {self._server.describe_end()}"
+        return f"{self._server.script} runs, but does not listen at {self.url}"
+
+
+class Axios(Verbs):
+    """Sends and asks for JSON: dicts and lists become JSON bodies, anything else goes as it is."""
+
+    def __init__(self, client: TestClient) -> None:
+        self._client = client
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        data: Any = None,
+        headers: Headers = None,
+        json: Any = None,
+        **options: Any,
+    ) -> Response:
+        """Send one request with any method; see `Verbs` for the parameters."""
+        wanted = {"Accept": "application/json", "Content-Type": "application/json"}
+        wanted.update(headers or {})
+        if isinstance(data, (dict, list)):
+            data, json = None, data
+        return self._client.request(method, url, data, wanted, json, **options)
+
+
+test_client = TestClient
+
+
+def _open_session() -> HttpSession:
+    try:
+        from skitai.testing.sessions import HttpSession
+    except ImportError as exc:
+        raise SkitaiError(
+            "skitai.test_client needs the package requests: pip install skitai[test]"
+        ) from exc
+    return HttpSession()
+
+
+def _end(session: HttpSession, server: ServerProcess | None) -> None:
+    session.close()  # idle connections would only hold up the server's end
+    if server is not None:
+        server.stop()
+
+
+def _check_port(port: int | str, launches: bool) -> int:
+    try:
+        number = int(port)
+    except (TypeError, ValueError):
+        number = -1
+    if number == 0 and launches:
+        return free_port()
+    if not 0 < number < 65536:
+        choice = "1 to 65535, or 0 for a free one" if launches else "the server's, 1 to 65535"
+        raise ConfigError(f"port={port!r} is no port: give {choice}")
+    return number
+
+
+def _form_parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _form_parts(name, item)
+    elif isinstance(value, tuple):
+        yield name, value
+    elif hasattr(value, "read"):
+        path = getattr(value, "name", None)
+        filename = os.path.basename(path) if isinstance(path, str) else name
+        kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+        yield name, (filename, value, kind)
+    else:
+        yield name, (None, value if isinstance(value, bytes) else str(value))

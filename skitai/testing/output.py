@@ -1,0 +1,60 @@
+"""What a launched server prints, kept in an unnamed temporary file. Owned by `ServerProcess`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+
+from skitai.errors import ConfigError
+
+KEPT = 1 << 20  # bytes that remain readable when the server was stopped
+
+
+class CapturedOutput:
+    """A file to be given to a process as its output, readable while the process writes.
+
+    Parameters:
+        directory: where the file is made; ``None`` means the system's temporary directory. It has
+            no name there, so nothing is left even if this process is killed.
+
+    Raises `ConfigError` when no file can be made there.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None) -> None:
+        try:
+            self._file = tempfile.TemporaryFile(dir=directory, buffering=0)
+        except OSError as exc:
+            place = directory or tempfile.gettempdir()
+            raise ConfigError(
+                f"temp_dir={str(place)!r} can't keep the server's output ({exc.strerror}): "
+                "give a directory that can be written to"
+            ) from exc
+        self._lock = threading.Lock()
+        self._last = ""
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def text(self, limit: int) -> str:
+        """Return the last ``limit`` bytes as text, beginning with a whole line if cut."""
+        with self._lock:
+            if not self._file.closed:
+                return self._read(limit)
+        return self._last[-limit:]
+
+    def close(self) -> None:
+        """Give the file back; the last `KEPT` bytes stay."""
+        with self._lock:
+            if not self._file.closed:
+                self._last = self._read(KEPT)
+                self._file.close()
+
+    def _read(self, limit: int) -> str:
+        size = os.fstat(self.fileno()).st_size
+        start = max(0, size - limit)
+        # Not seek and read: the processes write where the shared file position is.
+        chunk = os.pread(self.fileno(), limit, start)
+        if start:
+            chunk = chunk[chunk.find(b"\n") + 1 :]
+        return chunk.decode(errors="replace")

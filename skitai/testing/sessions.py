@@ -1,0 +1,96 @@
+"""What the test client takes from ``requests``: a session for loopback, and the response.
+
+Imported by the client at first use, as ``requests`` is an extra.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOOPBACK = ("https://127.0.0.1:", "https://localhost:")
+
+
+class Response(requests.Response):
+    """A response of ``requests``, and ``data``."""
+
+    @property
+    def data(self) -> Any:
+        """The parsed body of ``application/json``, ``{}`` if it is broken; else the bytes."""
+        content_type = self.headers.get("Content-Type", "").partition(";")[0]
+        if content_type.strip().lower() != "application/json":
+            return self.content
+        try:
+            return self.json()
+        except ValueError:
+            return {}
+
+
+class HttpSession(requests.Session):
+    """Keeps cookies, connections and default headers.
+
+    Proxies, certificates and passwords named by the environment are not used. Certificates are
+    verified, except those of servers on this machine: tests make their own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        for prefix in ("http://", "https://"):
+            self.mount(prefix, _Adapter())
+        for prefix in LOOPBACK:
+            self.mount(prefix, _LoopbackAdapter())
+
+
+def is_refused(error: requests.ConnectionError) -> bool:
+    """Tell whether no connection was made at all, as when no process listens."""
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+class _Adapter(HTTPAdapter):
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Response:
+        response = Response()
+        response.__dict__.update(super().build_response(req, resp).__dict__)
+        return response
+
+
+class _UnverifiedConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True  # or urllib3 warns at each request that nobody verified it
+
+
+class _UnverifiedPool(HTTPSConnectionPool):
+    ConnectionCls = _UnverifiedConnection
+
+
+class _LoopbackAdapter(_Adapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": HTTPConnectionPool,
+            "https": _UnverifiedPool,
+        }
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        if verify is True:  # the default; a test that names its certificates means it
+            verify = False
+        options: dict[str, Any] = {"timeout": timeout, "cert": cert, "proxies": proxies}
+        return super().send(request, stream=stream, verify=verify, **options)
