@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from skitai.errors import ConfigError, SkitaiError
 from skitai.testing.launcher import ServerProcess, build_command, free_port
@@ -154,24 +154,25 @@ class TestClient(Verbs):
         Raises ``requests.ConnectionError`` naming the cause when the server has ended or there is
         none, ``requests.Timeout`` when it doesn't answer in time.
         """
-        from skitai.testing import sessions
+        import requests
+
+        from skitai.testing.sessions import is_refused
 
         target = self.resolve(url)
         ours = f"{target}/".startswith(f"{self.url}/")
         if ours and self.returncode is not None:  # the port may be somebody else's by now
-            raise sessions.ConnectionError(self._why_refused())
+            raise requests.ConnectionError(self._why_refused())
         options.setdefault("timeout", self.timeout)
         sent_headers = dict(headers) if headers is not None else None
         try:
             response = self.session.request(
                 method, target, data=data, headers=sent_headers, json=json, **options
             )
-        except sessions.ConnectionError as exc:
-            if ours and (self.returncode is not None or sessions.is_refused(exc)):
-                raise sessions.ConnectionError(self._why_refused(), request=exc.request) from None
+        except requests.ConnectionError as exc:
+            if ours and (self.returncode is not None or is_refused(exc)):
+                raise requests.ConnectionError(self._why_refused(), request=exc.request) from None
             raise
-        assert isinstance(response, sessions.Response)
-        return response
+        return cast("Response", response)  # the session's adapters make no others
 
     def upload(
         self, url: str, data: Mapping[str, Any], headers: Headers = None, **options: Any

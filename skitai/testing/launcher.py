@@ -5,7 +5,6 @@ The test client makes a `ServerProcess` when it is given a script.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import signal
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import ConfigError, StartupError
@@ -110,6 +108,7 @@ class ServerProcess:
         self.script = command[1]
         self._stop_timeout = stop_timeout
         self._owner = os.getpid()
+        self._stopped = False
         with ReadinessSocket() as readiness:
             self._output = CapturedOutput(temp_dir) if silent else None
             try:
@@ -155,15 +154,16 @@ class ServerProcess:
         """Say how the service ended and show the end of its output."""
         code = self.returncode
         if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
+            how = f"was killed by signal {-code} ({signal.strsignal(-code)})"
         else:
             how = f"ended with exit code {code}"
         return f"{self.script} {how}{self._quote_output()}"
 
     def stop(self) -> None:
         """Ask the service to end, wait, and kill whatever of its group is left. Idempotent."""
-        if os.getpid() != self._owner or self._process.returncode is not None:
+        if self._stopped or os.getpid() != self._owner:
             return  # a fork has inherited this object, but not the service
+        self._stopped = True
         try:
             if self.returncode is None:
                 os.kill(self.pid, signal.SIGTERM)

@@ -31,7 +31,7 @@ class CapturedOutput:
                 "give a directory that can be written to"
             ) from exc
         self._lock = threading.Lock()
-        self._last = ""
+        self._last = b""
 
     def fileno(self) -> int:
         return self._file.fileno()
@@ -39,22 +39,20 @@ class CapturedOutput:
     def text(self, limit: int) -> str:
         """Return the last ``limit`` bytes as text, beginning with a whole line if cut."""
         with self._lock:
-            if not self._file.closed:
-                return self._read(limit)
-        return self._last[-limit:]
+            tail = self._last if self._file.closed else self._read(limit + 1)
+        if len(tail) > limit:
+            tail = tail[len(tail) - limit :]
+            tail = tail[tail.find(b"\n") + 1 :]
+        return tail.decode(errors="replace")
 
     def close(self) -> None:
         """Give the file back; the last `KEPT` bytes stay."""
         with self._lock:
             if not self._file.closed:
-                self._last = self._read(KEPT)
+                self._last = self._read(KEPT + 1)
                 self._file.close()
 
-    def _read(self, limit: int) -> str:
+    def _read(self, limit: int) -> bytes:
         size = os.fstat(self.fileno()).st_size
-        start = max(0, size - limit)
         # Not seek and read: the processes write where the shared file position is.
-        chunk = os.pread(self.fileno(), limit, start)
-        if start:
-            chunk = chunk[chunk.find(b"\n") + 1 :]
-        return chunk.decode(errors="replace")
+        return os.pread(self.fileno(), limit, max(0, size - limit))

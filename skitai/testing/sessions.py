@@ -35,7 +35,7 @@ class Response(requests.Response):
 
 
 class HttpSession(requests.Session):
-    """Keeps cookies, connections and default headers.
+    """Keeps cookies, connections and default headers; its responses are `Response` objects.
 
     Proxies, certificates and passwords named by the environment are not used. Certificates are
     verified, except those of servers on this machine: tests make their own.

@@ -58,8 +58,9 @@ class Chromium:
         self._number = 0
         self._received = b""
         self._events: list[dict[str, Any]] = []
+        binary = find_chromium()
         self._log = (profile / "chromium.log").open("wb")
-        self._process = self._start(find_chromium(), profile)
+        self._process = self._start(binary, profile)
         self._session = ""
         try:
             target = self.call("Target.createTarget", url="about:blank")["targetId"]

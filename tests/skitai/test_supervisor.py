@@ -327,6 +327,14 @@ def test_the_delays_double_up_to_five_seconds() -> None:
     assert slot.next_delay() == 0
 
 
+def test_a_worker_that_served_long_enough_has_a_clean_record(toy: Toy) -> None:
+    toy.start("'one', steady_after=0")
+    for _ in range(3):
+        pid = toy.who()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        toy.wait_for_log(rf"\(pid {pid}\) was killed by SIGKILL: replaced at once$")
+
+
 def test_a_worker_that_ends_by_itself_is_replaced_too(toy: Toy) -> None:
     toy.start("'one'")
     pid = toy.who()["pid"]
@@ -578,6 +586,14 @@ def test_broken_new_code_leaves_the_old_workers_alone(
     toy.wait_for_answer(lambda answer: answer["code"] == "three")
 
 
+def test_a_new_worker_that_the_system_cannot_start_leaves_the_old_ones_alone(toy: Toy) -> None:
+    toy.start("'one', workers=2, command=['/nowhere/python']")
+    toy.send(signal.SIGHUP)
+    toy.wait_for_log("ERROR reload given up, .*: worker w0 can't be started: .*/nowhere/python")
+    assert len(toy.workers()) == 2
+    assert toy.who()["code"] == "one"
+
+
 def test_a_new_worker_that_serves_already_drains_when_its_sibling_fails(toy: Toy) -> None:
     toy.start("'one', workers=2")
     old = set(toy.workers())
@@ -635,7 +651,7 @@ def test_a_service_stops_in_the_middle_of_a_reload(toy: Toy, gate: Path) -> None
 
 
 def test_a_script_from_standard_input_reloads_with_its_old_code(toy: Toy) -> None:
-    toy.start("'one', from_file=False, workers=2", stdin=True)
+    toy.start("'one', command=None, workers=2", stdin=True)
     old = set(toy.workers())
     toy.send(signal.SIGHUP)
     toy.wait_for_log("WARNING the script is not in a file: new workers have the old code")

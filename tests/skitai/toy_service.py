@@ -44,6 +44,7 @@ class ToyWorker:
             listener.listen(64)
             self.selector.register(listener, selectors.EVENT_READ, "accept")
         self.seat.report_ready()
+        os.close(self.seat.report_fd)  # a worker may: it has nothing more to tell
         while not self.draining or stubborn or self.connections():
             for key, _ in self.selector.select():
                 if key.data == "alive":
@@ -115,20 +116,22 @@ def run(
     *,
     port: int = 0,
     start: Callable[[WorkerSeat], None] = lambda seat: None,
-    from_file: bool = True,
+    command: list[str] | None = sys.orig_argv,
     stubborn: bool = False,
     watch: str = "",
     quick: bool = False,
+    steady_after: float = master.STEADY_AFTER,
     **settings: Any,
 ) -> None:
     """Run the service, or become one of its workers.
 
     Parameters:
         start: called in each worker before it serves.
-        from_file: the script can be started again for a reload.
+        command: starts the script again for a reload; `None`: it can't be.
         stubborn: workers don't end when they are asked to.
         watch: a directory whose changes cause a reload.
         quick: no waiting between replacements, and little before killing.
+        steady_after: seconds of service after which a worker has a clean record.
     """
     options = Settings.load({"address": "127.0.0.1", "drain_timeout": 10, **settings}, {})
 
@@ -140,6 +143,7 @@ def run(
     seat = seat_from_environment()
     if seat is not None:
         occupy(seat, serve_worker, options.name)
+    master.STEADY_AFTER = steady_after
     if quick:
         children.LONGEST_BACKOFF = 0.01
         master.STOP_MARGIN = 0.1
@@ -148,7 +152,7 @@ def run(
         options,
         bind_listeners(options.address, port),
         serve_worker,
-        exec_argv=sys.orig_argv if from_file else None,
+        exec_argv=command,
         watch_paths=(lambda: [watch]) if watch else None,
         log=logging.getLogger("toy"),
     )

@@ -1,0 +1,50 @@
+# `make run` starts the demo app, `make test` sets everything up and runs all checks.
+# Both make their own virtual environment in .venv; PYTHON chooses the interpreter for it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test lint types check bench system-packages clean
+
+run: $(VENV)/.installed
+	$(BIN)/python serve.py --devel
+
+test: system-packages $(VENV)/.installed-dev
+	$(MAKE) check VENV=$(VENV)
+
+check: lint types
+	$(BIN)/python -m pytest
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/run.py
+
+# The browser test needs Chromium. It is installed where the tests may install (a CI machine);
+# elsewhere the message says what to do.
+system-packages:
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	  else \
+	    echo "the browser test needs Chromium: install the package 'chromium'" >&2; exit 1; \
+	  fi; }
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
