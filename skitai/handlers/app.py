@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from skitai.errors import HTTPError
 from skitai.executors.threads import PoolFull
-from skitai.handlers.interface import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,7 @@ class AppHandler:
         pool: threads for plain functions; None runs them on the loop (``threads=0``).
     """
 
-    __slots__ = ("_pool", "_resolve", "_resolvers")
+    __slots__ = ("_pool", "_resolve", "_resolvers", "_starters")
 
     def __init__(
         self, resolvers: list[Callable[[Exchange], Endpoint]], pool: ThreadPool | None
@@ -44,11 +43,16 @@ class AppHandler:
         self._resolvers = resolvers
         self._resolve = resolvers[0] if len(resolvers) == 1 else self._first
         self._pool = pool
+        self._starters: tuple[Callable[[Exchange], None], ...] = (
+            _run_here if pool is None else self._submit,
+            _run_here,
+            _spawn,
+        )
 
     def handle(self, exchange: Exchange) -> None:
         endpoint = exchange.endpoint = self._resolve(exchange)
         if exchange.body is None:
-            self._start(exchange)
+            self._starters[endpoint.mode](exchange)
         else:
             exchange.collect_body(endpoint.max_body, self._start)
 
@@ -64,28 +68,32 @@ class AppHandler:
         return fallback
 
     def _start(self, exchange: Exchange) -> None:
-        endpoint: Endpoint = exchange.endpoint
-        mode = endpoint.mode
-        if mode is Mode.THREAD and self._pool is not None:
-            try:
-                self._pool.submit(_run, exchange)
-            except PoolFull:
-                exchange.fail(OVERLOADED, RETRY_AFTER)
-        elif mode is Mode.COROUTINE:
-            _spawn(exchange)
-        else:
-            endpoint.run(exchange)
+        self._starters[exchange.endpoint.mode](exchange)
+
+    def _submit(self, exchange: Exchange) -> None:
+        assert self._pool is not None
+        try:
+            self._pool.submit(_run, exchange)
+        except PoolFull:
+            exchange.fail(OVERLOADED, RETRY_AFTER)
+
+
+def _run_here(exchange: Exchange) -> None:
+    exchange.endpoint.run(exchange)
 
 
 def _run(exchange: Exchange) -> None:
     """Run an endpoint in a thread, unless its client left while it waited."""
     if exchange.gone:
         log.info("%s %s: the client left before its turn", *_names(exchange))
+        exchange.release()
         return
     try:
         exchange.endpoint.run(exchange)
     except Exception as exc:
         exchange.crash(exc)
+    if exchange.gone:
+        exchange.release()
 
 
 async def _drive(exchange: Exchange) -> None:
@@ -93,6 +101,9 @@ async def _drive(exchange: Exchange) -> None:
         await exchange.endpoint.run(exchange)
     except Exception as exc:
         exchange.crash(exc)
+    finally:
+        if exchange.gone:
+            exchange.release()
 
 
 def _spawn(exchange: Exchange) -> None:

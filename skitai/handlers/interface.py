@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
 
 
-class Mode(Enum):
-    """Where an endpoint runs."""
+class Mode(IntEnum):
+    """Where an endpoint runs; the values index the app handler's table of starters."""
 
-    THREAD = "thread"  # may block
-    LOOP = "loop"  # answers at once
-    COROUTINE = "coroutine"  # ``run`` returns a coroutine
+    THREAD = 0  # may block
+    LOOP = 1  # answers at once
+    COROUTINE = 2  # ``run`` returns a coroutine
 
 
 class Endpoint(Protocol):

@@ -124,18 +124,19 @@ class Connection:
     def connection_lost(self, exc: Exception | None) -> None:
         output = self._output
         with output.lock:
-            exchanges = [self._active, *self._waiting]
-            self._active = None
+            running, self._active = self._active, None
+            waiting = list(self._waiting)
             self._waiting.clear()
             self._deaf = True
-            for exchange in exchanges:
+            for exchange in (running, *waiting):
                 if exchange is not None:
                     exchange.gone = True
         output.lost()
         self.server.closed(self)
-        for exchange in exchanges:
-            if exchange is not None:
-                exchange.lost()
+        if running is not None:
+            running.lost()
+        for exchange in waiting:
+            exchange.release()
 
     def pause_writing(self) -> None:
         """The transport keeps bytes; the output knows."""
@@ -172,17 +173,18 @@ class Connection:
         exchange.received()
 
     def _admit(self, exchange: Exchange) -> None:
-        server = self.server
-        if server.access_log is not None:
-            exchange.started = server.access_log.clock()
-        with self._output.lock:
-            queued = self._active is not None
-            if queued:
-                self._waiting.append(exchange)
-            else:
-                self._active = exchange
-        if not queued:
+        access_log = self.server.access_log
+        if access_log is not None:
+            exchange.started = access_log.clock()
+        # Only the loop makes an exchange active, threads only end one. So it is enough to queue
+        # first and look second: whoever comes last sees the other.
+        if self._active is None and not self._waiting:
+            self._active = exchange
             self._begin(exchange)
+            return
+        self._waiting.append(exchange)
+        if self._active is None:
+            self._advance()
         elif len(self._waiting) >= MAX_PIPELINED and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -197,10 +199,9 @@ class Connection:
             exchange.crash(exc)
 
     def _advance(self) -> None:
-        with self._output.lock:
-            if self._active is not None or not self._waiting:
-                return
-            exchange = self._active = self._waiting.popleft()
+        if self._active is not None or not self._waiting:
+            return
+        exchange = self._active = self._waiting.popleft()
         if self._paused and len(self._waiting) < MAX_PIPELINED:
             self._paused = False
             self._transport.resume_reading()
@@ -231,16 +232,15 @@ class Connection:
         output = self._output
         with output.lock:
             if self._active is not exchange:
-                return
+                return  # the client left
             if len(body) < JOIN_SIZE:
                 output.send(data + body)
             else:
                 output.send(data)
                 output.send(body)
             self._active = None
-            more = bool(self._waiting)
         exchange.bytes_sent = len(body)
-        self._finished(exchange, keep, more)
+        self._finished(exchange, keep)
 
     def start(self, exchange: Exchange, head: Head) -> None:
         framing = b""
@@ -274,8 +274,7 @@ class Connection:
             if self._chunked:
                 self._output.send(http1.LAST_CHUNK)
             self._active = None
-            more = bool(self._waiting)
-        self._finished(exchange, exchange.keep_alive, more)
+        self._finished(exchange, exchange.keep_alive)
 
     def abort(self, exchange: Exchange) -> None:
         exchange.gone = True
@@ -311,25 +310,17 @@ class Connection:
         elif exchange.request.version == "1.0":
             fields += _KEEP
         exchange.status = head.status
-        return http1.encode_head(
-            head.status,
-            head.reason,
-            head.content_type,
-            head.length,
-            fields,
-            self.server.clock.date,
-        )
+        return http1.encode_head(head, fields, self.server.clock.date)
 
-    def _finished(self, exchange: Exchange, keep: bool, more: bool) -> None:
+    def _finished(self, exchange: Exchange, keep: bool) -> None:
         server = self.server
         self._since = server.clock.now
-        if exchange.body is not None:
-            exchange.body.close()
+        exchange.release()
         if server.access_log is not None:
             server.access_log.record(exchange)
         if not keep:
             server.loop.call_soon_threadsafe(self._shut)
-        elif more:
+        elif self._waiting:
             server.loop.call_soon_threadsafe(self._advance)
 
     # -- the end and the clock (on the loop)

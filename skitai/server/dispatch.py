@@ -11,6 +11,8 @@ from skitai.errors import HTTPError
 from skitai.server.representation import Head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from skitai.server.exchange import Exchange
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -66,6 +68,12 @@ class Site:
             return
         exchange.fail(HTTPError(404, "nothing is mounted here"))
 
+    def sole_handler(self) -> Callable[[Exchange], None] | None:
+        """The handler of the only mount if that answers everything, else None."""
+        if not self._files and len(self._apps) == 1 and self._apps[0][0] == "/":
+            return self._apps[0][1].handle
+        return None
+
 
 def _add_slash(exchange: Exchange) -> None:
     """Send the client of ``/point`` to ``/point/``; method, body and query stay (308)."""
@@ -91,9 +99,11 @@ class Dispatcher:
         self._exact = {name: site for name, site in sites.items() if name[0] != "."}
         self._exact.pop("default", None)
         self._suffixes = {name: site for name, site in sites.items() if name[0] == "."}
+        self.dispatch: Callable[[Exchange], None]
         if self._default is not None and len(sites) == 1:
-            # PERF: without virtual hosts the Host header is not looked at.
-            self.dispatch = self._default.dispatch
+            # PERF: without virtual hosts the Host header is not looked at, and an app that has all
+            # paths to itself is called directly.
+            self.dispatch = self._default.sole_handler() or self._default.dispatch
         else:
             self.dispatch = self._by_host
 

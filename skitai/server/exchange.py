@@ -242,3 +242,10 @@ class Exchange:
         self.gone = True
         if self.on_gone is not None:
             self.on_gone()
+        if self.body is not None and not self.body.complete:
+            self.release()
+
+    def release(self) -> None:
+        """Drop the body; whoever finds the exchange done or gone calls it."""
+        if self.body is not None:
+            self.body.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from skitai.errors import ConfigError, SkitaiError
 from skitai.testing.launcher import ServerProcess, build_command, free_port
+from skitai.testing.output import KEPT
 from skitai.testing.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -122,13 +123,13 @@ class TestClient(Verbs):
 
     @property
     def output(self) -> str:
-        """What the started server has printed so far: the last MiB of it; see ``log``."""
+        """What the started server has printed; see ``log``."""
         return self.log()
 
-    def log(self, limit: int = 1 << 20) -> str:
-        """Return the last ``limit`` bytes that the started server printed, also after its end.
+    def log(self, limit: int = KEPT) -> str:
+        """Return the last ``limit`` bytes, at most 1 MiB, of what the started server printed.
 
-        Empty if this client started none or is not ``silent``. After the end there is 1 MiB.
+        Also after its end. Empty if this client started none or is not ``silent``.
         """
         return self._server.text(limit) if self._server is not None else ""
 

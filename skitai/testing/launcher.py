@@ -27,6 +27,7 @@ SHOWN = 4096  # bytes of output that an error message shows
 # All in seconds.
 EXIT_CHECK = 0.05  # between two looks at whether a starting server has ended
 KILL_TIMEOUT = 5.0  # for the kernel to end what was killed
+REAP_TIMEOUT = 1.0  # for init to reap it; until then it is dead and holds nothing
 
 
 def free_port() -> int:
@@ -144,10 +145,7 @@ class ServerProcess:
         return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
 
     def text(self, limit: int = KEPT) -> str:
-        """Return the last ``limit`` bytes of the output (default, and most after the end: 1 MiB).
-
-        Empty when the service is not ``silent``.
-        """
+        """Return the last ``limit`` bytes of the output; empty when it is not ``silent``."""
         return self._output.text(limit) if self._output is not None else ""
 
     def describe_end(self) -> str:
@@ -172,8 +170,7 @@ class ServerProcess:
             self._signal_group(signal.SIGKILL)
             _wait_for(lambda: self.returncode is not None, KILL_TIMEOUT)
             self._process.poll()
-            # The rest of the group is reaped by init, in its own time.
-            _wait_for(lambda: not self._signal_group(0), KILL_TIMEOUT)
+            _wait_for(lambda: not self._signal_group(0), REAP_TIMEOUT)
             if self._output is not None:
                 self._output.close()
 

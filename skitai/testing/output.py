@@ -8,7 +8,7 @@ import threading
 
 from skitai.errors import ConfigError
 
-KEPT = 1 << 20  # bytes that remain readable when the server was stopped
+KEPT = 1 << 20  # bytes from the end that can be read, also when the server was stopped
 
 
 class CapturedOutput:
@@ -36,17 +36,18 @@ class CapturedOutput:
     def fileno(self) -> int:
         return self._file.fileno()
 
-    def text(self, limit: int) -> str:
-        """Return the last ``limit`` bytes as text, beginning with a whole line if cut."""
+    def text(self, limit: int = KEPT) -> str:
+        """Return the last ``limit`` bytes (at most `KEPT`) as text, without a half line if cut."""
+        limit = min(limit, KEPT)
         with self._lock:
             tail = self._last if self._file.closed else self._read(limit + 1)
         if len(tail) > limit:
-            tail = tail[len(tail) - limit :]
-            tail = tail[tail.find(b"\n") + 1 :]
+            tail = tail[len(tail) - limit - 1 :]  # one more, to see whether a line begins there
+            tail = tail[tail.find(b"\n") + 1 or 1 :]
         return tail.decode(errors="replace")
 
     def close(self) -> None:
-        """Give the file back; the last `KEPT` bytes stay."""
+        """Give the file back; the last `KEPT` bytes stay readable."""
         with self._lock:
             if not self._file.closed:
                 self._last = self._read(KEPT + 1)

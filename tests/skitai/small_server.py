@@ -1,4 +1,4 @@
-"""A stand-alone server for test_testing_client.py, which copies it and starts the copy.
+"""A stand-alone server for the tests of skitai.testing, which start it or a copy.
 
 It knows nothing of skitai: http.server, and the notify protocol in four lines.
 """

@@ -1,0 +1,60 @@
+"""The seat that a worker finds in its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from skitai.errors import ConfigError
+from skitai.supervisor.seats import SEAT_VARIABLE, seat_from_environment
+
+
+def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SEAT_VARIABLE, raising=False)
+    assert seat_from_environment() is None
+
+
+def seat_text(changes: dict[str, Any]) -> str:
+    seat: dict[str, Any] = {
+        "master": os.getppid(), "slot": 0, "workers": 1, "alive": 0, "report": 1, "listeners": [],
+    }  # fmt: skip
+    return json.dumps({**seat, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "Expecting value"),
+        ("nonsense", "Expecting value"),
+        ("[1, 2]", "not a JSON object of master, slot"),
+        ('{"slot": 0}', "not a JSON object of master, slot"),
+        ({"other": 0}, "not a JSON object of master, slot"),
+        ({"slot": "0"}, "not all values are numbers"),
+        ({"slot": -1}, "not all values are numbers"),
+        ({"slot": True}, "not all values are numbers"),
+        ({"listeners": 3}, "not all values are numbers"),
+        ({"listeners": ["a"]}, "not all values are numbers"),
+        ({"master": 1}, "process 1 is not the parent"),
+        ({"alive": 987654}, "Bad file descriptor"),
+        ({"alive": 10**30}, "too large"),
+    ],
+)
+def test_a_seat_that_no_master_made_is_refused(
+    monkeypatch: pytest.MonkeyPatch, text: str | dict[str, Any], problem: str
+) -> None:
+    monkeypatch.setenv(SEAT_VARIABLE, text if isinstance(text, str) else seat_text(text))
+    with pytest.raises(ConfigError, match=rf"^SKITAI_SEAT=.*\(.*{problem}.*\): unset it"):
+        seat_from_environment()
+    assert SEAT_VARIABLE not in os.environ
+
+
+def test_a_seat_is_refused_when_its_descriptors_are_no_pipes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open(os.devnull, "rb") as file:
+        monkeypatch.setenv(SEAT_VARIABLE, seat_text({"alive": file.fileno()}))
+        with pytest.raises(ConfigError, match=f"descriptor {file.fileno()} is not a pipe"):
+            seat_from_environment()
