@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import orjson
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+_ANY_KEYS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 
 def encode(data: Any) -> bytes:
@@ -22,12 +23,20 @@ def encode(data: Any) -> bytes:
     try:
         return orjson.dumps(data, default, _OPTIONS)
     except orjson.JSONEncodeError as exc:
-        if "64-bit" not in str(exc):
-            raise TypeError(str(exc)) from exc.__cause__
-        # Integers of more than 64 bits are the one thing only the standard library writes.
-        return json.dumps(
-            data, default=_fallback, ensure_ascii=False, separators=(",", ":")
-        ).encode()
+        return _encode_slowly(data, exc)
+
+
+def _encode_slowly(data: Any, exc: orjson.JSONEncodeError) -> bytes:
+    """Encode what the fast way refused: keys that are no text, integers of more than 64 bits."""
+    if "key" in str(exc):
+        try:
+            return orjson.dumps(data, default, _ANY_KEYS)
+        except orjson.JSONEncodeError as again:
+            exc = again
+    if "64-bit" not in str(exc):
+        raise TypeError(str(exc)) from exc.__cause__
+    # Large integers are the one thing that only the standard library writes.
+    return json.dumps(data, default=_fallback, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def default(value: Any) -> Any:
@@ -49,4 +58,4 @@ def default(value: Any) -> Any:
 
 
 def _fallback(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value, default, _OPTIONS))
+    return orjson.loads(orjson.dumps(value, default, _ANY_KEYS))

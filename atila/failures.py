@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 
 def answer_failure(was: Was, exc: Exception) -> None:
-    """Answer with the status of ``exc``, or with 500; a response that has begun is broken off."""
+    """Answer with the status of ``exc``, or with 500; a response that has begun is broken off.
+
+    Never raises: whatever goes wrong here becomes the engine's plain 500.
+    """
+    try:
+        _answer(was, exc)
+    except Exception as trouble:
+        was.exchange.crash(trouble)
+
+
+def _answer(was: Was, exc: Exception) -> None:
     exchange = was.exchange
     error = as_http_error(exc)
     if error is None:

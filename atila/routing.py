@@ -118,10 +118,14 @@ class Rule:
 
     def shortened(self) -> str | None:
         """The rule without its last parameter, which has a default; None when there is none."""
+        cut = self.emptied()
+        return None if cut is None else cut.rstrip("/") or "/"
+
+    def emptied(self) -> str | None:
+        """The rule with an empty last parameter; None when it doesn't end with a parameter."""
         if not self.names or self.pieces[-1]:
             return None
-        cut = self.text[: self.text.rindex("<")]
-        return cut.rstrip("/") or "/"
+        return self.text[: self.text.rindex("<")]
 
 
 class Route:
@@ -192,7 +196,7 @@ def _methods(rule: str, given: Any) -> frozenset[str]:
 
 
 class _Table:
-    """The endpoints of one path, by method."""
+    """The endpoints of one path, by method; none for a path that only wants a slash."""
 
     __slots__ = ("endpoints", "match")
 
@@ -200,10 +204,12 @@ class _Table:
         self.endpoints: dict[str, Endpoint] = {}
         self.match = match
 
-    def add(self, methods: frozenset[str], endpoint: Endpoint, replace: bool = True) -> None:
-        for method in methods:
+    def add(self, route: Route, replace: bool = True) -> None:
+        assert route.endpoint is not None
+        # Listing OPTIONS beside other methods asks for the usual answer, not for the function.
+        for method in route.methods - {"OPTIONS"} or route.methods:
             if replace or method not in self.endpoints:
-                self.endpoints[method] = endpoint
+                self.endpoints[method] = route.endpoint
 
 
 class Resolution(Exception):
@@ -218,9 +224,10 @@ class Resolution(Exception):
 class Router:
     """Finds endpoints; compiled once from the routes of an app.
 
-    Precedence: literal paths, then rules with the longest literal prefix, then in the order of
-    declaration. A rule whose last parameter has a default also answers without it, unless another
-    route has that very path.
+    Precedence: literal paths, then literal paths that end with a slash more (they redirect), then
+    rules with the longest literal prefix, then in the order of declaration. A rule whose last
+    parameter has a default also answers without it, unless another route has that very path; where
+    the parameter may be empty, the default stands for that too.
     """
 
     __slots__ = ("_literals", "_patterns")
@@ -231,19 +238,19 @@ class Router:
         shortened: list[tuple[str, Route]] = []
         for route in routes:
             rule = route.rule
-            assert route.endpoint is not None
             if not rule.names:
-                self._literal(rule.text).add(route.methods, route.endpoint)
+                self._literal(rule.text).add(route)
                 continue
-            _table(patterns, rule).add(route.methods, route.endpoint)
-            short = rule.shortened()
-            if short is not None and rule.names[-1] in route.signature.defaults:
+            short, emptied = rule.shortened(), rule.emptied()
+            if short is not None and emptied and rule.names[-1] in route.signature.defaults:
                 shortened.append((short, route))
+                if rule.is_path(len(rule.names) - 1):
+                    self._imply(patterns, emptied, route)
+            _table(patterns, rule).add(route)
         for text, route in shortened:
-            rule = Rule(text)
-            table = _table(patterns, rule) if rule.names else self._literal(text)
-            assert route.endpoint is not None
-            table.add(route.methods, route.endpoint, replace=False)
+            self._imply(patterns, text, route)
+        for text in [text for text in self._literals if text[-1:] == "/" != text]:
+            self._literal(text[:-1])
         self._patterns = {prefix: list(tables.values()) for prefix, tables in patterns.items()}
         for table in (*self._literals.values(), *(t for p in self._patterns.values() for t in p)):
             if "GET" in table.endpoints:
@@ -252,18 +259,25 @@ class Router:
     def _literal(self, path: str) -> _Table:
         return self._literals.setdefault(path, _Table())
 
+    def _imply(self, patterns: dict[str, dict[str, _Table]], text: str, route: Route) -> None:
+        """Add a rule that nobody wrote; routes that were declared with it win."""
+        rule = Rule(text)
+        table = _table(patterns, rule) if rule.names else self._literal(text)
+        table.add(route, replace=False)
+
     def find(self, method: str, path: str) -> tuple[Endpoint, Params | None]:
         """The endpoint and the path's parameters.
 
-        Raises ``Resolution`` with 404, 405, or 301 when only ``path + "/"`` exists.
+        Raises ``Resolution`` with 404, 405, or 301 when the literal path is ``path + "/"``.
         """
         literal = self._literals.get(path)
         if literal is not None:
             endpoint = literal.endpoints.get(method)
             if endpoint is None:
-                raise Resolution(405, frozenset(literal.endpoints))
+                allow = frozenset(literal.endpoints)
+                raise Resolution(405 if allow else 301, allow)
             return endpoint, None
-        allow: frozenset[str] = frozenset()
+        allow = frozenset()
         at = len(path)
         while at > 0:
             at = path.rfind("/", 0, at)
@@ -278,11 +292,7 @@ class Router:
                     if endpoint is not None:
                         return endpoint, params
                     allow |= frozenset(table.endpoints)
-        if allow:
-            raise Resolution(405, allow)
-        if path + "/" in self._literals:
-            raise Resolution(301)
-        raise Resolution(404)
+        raise Resolution(405 if allow else 404, allow)
 
 
 def _table(patterns: dict[str, dict[str, _Table]], rule: Rule) -> _Table:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from atila.arguments import query_arguments
 from atila.errors import HTTPError
 from atila.request import Request
 from atila.response import Response
 from atila.results import API, File, redirect
+from skitai.wire.forms import MalformedForm, parse_query
 
 if TYPE_CHECKING:
     from atila.app import Atila
@@ -81,7 +81,10 @@ class Was:
         if arguments is None:
             exchange = self.exchange
             query = exchange.request.query
-            arguments = query_arguments(query) if query else {}
+            try:
+                arguments = parse_query(query) if query else {}
+            except MalformedForm as exc:
+                raise HTTPError(400, f"query string: {exc}") from None
             if exchange.params:
                 arguments.update(exchange.params)
             if exchange.body is not None:

@@ -96,24 +96,14 @@ def _run(exchange: Exchange) -> None:
         exchange.release()
 
 
-async def _drive(exchange: Exchange) -> None:
-    try:
-        await exchange.endpoint.run(exchange)
-    except Exception as exc:
-        exchange.crash(exc)
-    finally:
-        if exchange.gone:
-            exchange.release()
-
-
 def _spawn(exchange: Exchange) -> None:
     """Run a coroutine endpoint; its task is cancelled when the client leaves."""
     loop = exchange.channel.server.loop
     if sys.version_info >= (3, 12):
         # PERF: an eager task that never waits is not scheduled at all.
-        task = asyncio.Task(_drive(exchange), loop=loop, eager_start=True)
+        task = asyncio.Task(exchange.endpoint.run(exchange), loop=loop, eager_start=True)
     else:
-        task = loop.create_task(_drive(exchange))
+        task = loop.create_task(exchange.endpoint.run(exchange))
     # The bound method also keeps the task alive as long as the exchange.
     exchange.on_gone = task.cancel
 

@@ -27,7 +27,7 @@ class Endpoint(Protocol):
         mode: where ``run`` is called.
         max_body: bytes of request body it accepts.
         missing: the app has nothing here; another app on the same point may.
-        run: answers the exchange, after its body has arrived.
+        run: answers the exchange, after its body has arrived. A coroutine must not raise.
     """
 
     @property

@@ -6,13 +6,24 @@ not take goes to the transport, on the loop. ``server/connection.py`` owns one p
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+KEEP_GIL_SIZE = 64 * 1024
+# PERF: `os.write` gives the interpreter lock up, so that every answer of a worker thread begins a
+# round of lock hand-overs. A non-blocking send of some kilobytes is shorter than that: keeping the
+# lock saved 1 us of 11.6 us per request (plain function, 4 threads, 64 connections, one core).
+_send_keeping_gil = ctypes.PyDLL(None, use_errno=True).send
 
 
 class TcpOutput:
@@ -42,7 +53,7 @@ class TcpOutput:
         # pause_writing/resume_writing, so that `backlog` is exact.
         transport.set_write_buffer_limits(high=0)
 
-    def send(self, data: bytes | memoryview) -> bool:
+    def send(self, data: bytes) -> bool:
         """Send or queue ``data``; the caller holds ``lock``.
 
         Returns True when the kernel took everything, False when the client has to catch up first
@@ -50,22 +61,35 @@ class TcpOutput:
         """
         if self.fd < 0:
             return False
+        rest: bytes | memoryview = data
         if not self.backlog:
-            try:
-                sent = os.write(self.fd, data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
+            sent = self._write(data)
+            if sent == len(data):
+                return True
+            if sent < 0:
                 # Reset by the client: the loop will see the same and call connection_lost.
                 self._loop.call_soon_threadsafe(self._transport.abort)
                 return False
-            if sent == len(data):
-                return True
-            data = memoryview(data)[sent:]
+            rest = memoryview(data)[sent:]
             self.backlog = True
         self._scheduled += 1
-        self._loop.call_soon_threadsafe(self._buffer, data)
+        self._loop.call_soon_threadsafe(self._buffer, rest)
         return False
+
+    def _write(self, data: bytes) -> int:
+        """Bytes that the kernel took, 0 when it is full, -1 when the connection is broken."""
+        size = len(data)
+        if size <= KEEP_GIL_SIZE:
+            sent: int = _send_keeping_gil(self.fd, data, size, _SEND_FLAGS)
+            if sent < 0 and ctypes.get_errno() in (errno.EAGAIN, errno.EINTR):
+                return 0
+            return sent
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return -1
 
     def when_writable(self, callback: Callable[[], None]) -> None:
         """Call back on the loop when the backlog is gone or the connection is lost."""
