@@ -15,6 +15,7 @@ from atila.request import Globals
 from atila.routing import Resolution, Route, Router
 from atila.templates import Templates
 from atila.urls import Urls
+from skitai.server.dispatch import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,17 +179,18 @@ class Resolver:
         request = exchange.request
         path = request.path[self._skip :] if self._skip else request.path
         try:
-            endpoint, params = self._find(request.method, path)
+            endpoint, exchange.params = self._find(request.method, path)
         except Resolution as verdict:
             return self._explain(exchange, verdict)
         except HTTPError as error:
             return ErrorEndpoint(self._app, error)
-        exchange.params = params
         return endpoint.admit(exchange) if endpoint.content_types else endpoint
 
     def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
         request = exchange.request
         if verdict.code == 404:
+            if request.path == "*":  # OPTIONS for the server as a whole (RFC 9110, 9.3.7)
+                return ErrorEndpoint(self._app, HTTPError(204), [("Allow", METHODS)])
             return self._missing
         if verdict.code == 301:
             path, mark, query = request.target.partition("?")

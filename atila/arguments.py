@@ -16,6 +16,7 @@ from skitai.wire.multipart import MultipartReader
 if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
 
+JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 CHUNK_SIZE = 64 * 1024
@@ -49,7 +50,8 @@ def json_body(exchange: Exchange) -> Any:
     """The JSON document in the body; 400 when it is malformed. None when it isn't JSON."""
     if exchange.body is None:
         return None
-    if not exchange.request.headers.get("content-type", "").startswith("application/json"):
+    content_type = exchange.request.headers.get("content-type", "")
+    if content_type[: len(JSON)].lower() != JSON:
         return None
     try:
         return _decode(exchange.body.read())

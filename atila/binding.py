@@ -71,8 +71,14 @@ def compile_call(
             (``app.restrict_parameter_count``).
 
     What the compiled function raises: ``HTTPError`` 400 naming the missing or surplus parameter,
-    and whatever the handler raises. Raises ``ConfigError`` when the handler lacks a path parameter.
+    and whatever the handler raises. Raises ``ConfigError`` when the handler can't take a path
+    parameter.
     """
+    if signature.first in path_names:
+        raise ConfigError(
+            f"handler {function.__qualname__}: the parameter {signature.first!r} of its route has "
+            "the name of its first argument"
+        )
     lacking = [name for name in path_names if name not in signature.names]
     if lacking and not signature.takes_any:
         raise ConfigError(
@@ -91,9 +97,9 @@ def _compile_closed(
 
     def call(was: Was) -> Any:
         exchange = was.exchange
-        if restrict and (exchange.request.query or exchange.body is not None):
-            _refuse_surplus(was, path_names)
         params = exchange.params
+        if restrict and (exchange.request.query or exchange.body is not None):
+            params = _only(was, path_names)
         if params:
             return function(was, **params)
         return function(was)
@@ -123,7 +129,9 @@ def _compile_open(function: Callable[..., Any], signature: Signature) -> Callabl
     return call
 
 
-def _refuse_surplus(was: Was, path_names: list[str]) -> None:
-    for name in was.arguments():
+def _only(was: Was, path_names: list[str]) -> dict[str, Any]:
+    arguments = was.arguments()
+    for name in arguments:
         if name not in path_names:
             raise HTTPError(400, f"parameter {name} is not expected")
+    return arguments

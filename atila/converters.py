@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 WORDS = frozenset(("me", "notme", "new"))
 MAX_DIGITS = 40
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class NoMatch(Exception):
@@ -45,19 +48,21 @@ def to_float(text: str) -> float | str:
     if not (digits.isdigit() and digits.isascii()):
         raise NoMatch
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         raise HTTPError(400, f"{text} is not a number") from None
+    if math.isinf(number):
+        raise HTTPError(400, "a number in the path is too large")
+    return number
 
 
 def to_uuid(text: str) -> uuid.UUID | str:
-    """A UUID in its usual form, or one of the words."""
+    """A UUID in its usual form, in any case, or one of the words."""
     if text in WORDS:
         return text
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise NoMatch from None
+    if not _UUID.fullmatch(text):
+        raise NoMatch
+    return uuid.UUID(text)
 
 
 def to_path(text: str) -> str:

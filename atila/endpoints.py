@@ -14,7 +14,7 @@ from atila.arguments import media_type
 from atila.binding import compile_call
 from atila.errors import HTTPError
 from atila.failures import answer_failure
-from atila.results import HTML, send
+from atila.results import HTML, SENDERS, send
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.exchange import ClientGone
@@ -99,10 +99,13 @@ def _run_at_once(call: Callable[[Was], Any]) -> Callable[[Was], Any]:
 def _compile_function(
     app: Atila, route: Route, call: Callable[[Was], Any]
 ) -> Callable[[Exchange], None]:
+    senders = SENDERS
+
     def run(exchange: Exchange) -> None:
         was = Was(app, exchange, route)
         try:
-            send(was, call(was))
+            result = call(was)
+            senders.get(type(result), send)(was, result)
         except ClientGone:
             return
         except Exception as exc:

@@ -195,12 +195,16 @@ def _methods(rule: str, given: Any) -> frozenset[str]:
     return methods
 
 
+def _no_parameters(path: str) -> Params | None:
+    return None
+
+
 class _Table:
     """The endpoints of one path, by method; none for a path that only wants a slash."""
 
     __slots__ = ("endpoints", "match")
 
-    def __init__(self, match: Callable[[str], Params | None] | None = None) -> None:
+    def __init__(self, match: Callable[[str], Params | None] = _no_parameters) -> None:
         self.endpoints: dict[str, Endpoint] = {}
         self.match = match
 
@@ -285,7 +289,6 @@ class Router:
             if tables is None:
                 continue
             for table in tables:
-                assert table.match is not None
                 params = table.match(path)
                 if params is not None:
                     endpoint = table.endpoints.get(method)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from atila.converters import CONVERTERS, NoMatch
+from atila.errors import HTTPError
+
 if TYPE_CHECKING:
     from atila.routing import Route
+
+LITERAL = "/:@!$&'()*+,;=~"  # what the text of a rule may contain as it is (RFC 3986, 3.3)
 
 
 class Urls:
@@ -19,7 +25,7 @@ class Urls:
     """
 
     def __init__(self, point: str, routes: list[Route], static_url: str, media_url: str) -> None:
-        self._base = point.rstrip("/")
+        self._base = quote(point.rstrip("/"), LITERAL)
         self._static = static_url
         self._media = media_url
         self._by_name: dict[str, Route] = {}
@@ -28,7 +34,7 @@ class Urls:
             self._by_name.setdefault(route.name, route)
             self._by_function.setdefault(route.function, route)
 
-    def build(self, thing: Any, *args: Any, **kwargs: Any) -> str:
+    def build(self, thing: Any, /, *args: Any, **kwargs: Any) -> str:
         """The URL of ``thing``.
 
         Parameters:
@@ -39,7 +45,8 @@ class Urls:
                 the query.
 
         Raises ``NameError`` for an unknown resource id, ``ValueError`` for arguments that the
-        handler doesn't take or that are missing in the path.
+        handler doesn't take and for those of the path that are missing or of another type. A slash
+        in a parameter that is no ``<path:…>`` is encoded, but no such URL is ever matched.
         """
         if isinstance(thing, str) and (not thing or thing.startswith("/")):
             return self._base + (thing or "/")
@@ -54,9 +61,11 @@ class Urls:
             if name not in signature.names and not signature.takes_any:
                 raise ValueError(f"{route.name} has no parameter {name!r}")
             values[name] = value
-        path = self._path(route, values)
+        url = self._base + self._path(route, values)
+        if url.startswith("//"):
+            url = f"/%2F{url[2:]}"  # a browser would take what follows for a host
         query = {name: value for name, value in values.items() if value is not None}
-        return self._base + path + (f"?{urlencode(query, doseq=True)}" if query else "")
+        return url + (f"?{urlencode(query, doseq=True)}" if query else "")
 
     def _find(self, thing: Any) -> Route:
         found = self._by_name.get(thing) if isinstance(thing, str) else self._by_function.get(thing)
@@ -67,17 +76,18 @@ class Urls:
     def _path(self, route: Route, values: dict[str, Any]) -> str:
         """Fill the route's path, taking the values it uses out of ``values``."""
         rule = route.rule
-        text = rule.pieces[0]
+        text = quote(rule.pieces[0], LITERAL)
         last = len(rule.names) - 1
         for at, name in enumerate(rule.names):
             value = values.pop(name, None)
             if value is None:
-                if at == last and name in route.signature.defaults:
-                    return rule.shortened() or text
-                raise ValueError(f"{route.name} needs a value for {name!r}")
-            text += quote(str(value), safe="/" if rule.is_path(at) else "")
-            text += rule.pieces[at + 1]
-        return text or "/"
+                if at < last or rule.shortened() is None or name not in route.signature.defaults:
+                    raise ValueError(f"{route.name} needs a value for {name!r}")
+                piece = rule.pieces[at]
+                return text[: len(text) - len(piece) + len(piece.rstrip("/"))] or "/"
+            text += quote(_written(route, at, value), "/" if rule.is_path(at) else "")
+            text += quote(rule.pieces[at + 1], LITERAL)
+        return text
 
     def static(self, path: str) -> str:
         """The URL of a static file; a path with a leading ``/`` is taken as it is."""
@@ -86,3 +96,17 @@ class Urls:
     def media(self, path: str) -> str:
         """The URL of a media file; a path with a leading ``/`` is taken as it is."""
         return path if path.startswith("/") else self._media + path
+
+
+def _written(route: Route, at: int, value: Any) -> str:
+    """The value of parameter number ``at`` as it stands in the path."""
+    convert = route.rule.converters[at]
+    text = str(value)
+    if isinstance(value, float) and convert is CONVERTERS["float"]:
+        text = format(Decimal(text), "f")  # 1e-07 is no path
+    try:
+        convert(text)
+    except (NoMatch, HTTPError):
+        name = route.rule.names[at]
+        raise ValueError(f"{route.name}: {value!r} can't stand for {name!r} in a URL") from None
+    return text

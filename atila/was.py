@@ -103,7 +103,7 @@ class Was:
 
     # -- results
 
-    def render(self, template: str, *contexts: dict[str, Any], **context: Any) -> str:
+    def render(self, template: str, /, *contexts: dict[str, Any], **context: Any) -> str:
         """Render a template of the app (seed, Template Engine).
 
         Parameters:
@@ -123,7 +123,7 @@ class Was:
 
     # -- URLs
 
-    def urlfor(self, thing: Any, *args: Any, **kwargs: Any) -> str:
+    def urlfor(self, thing: Any, /, *args: Any, **kwargs: Any) -> str:
         """The URL of a handler, a resource id, or a path of this app (seed, Making URL)."""
         return self.app.urls.build(thing, *args, **kwargs)
 

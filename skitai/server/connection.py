@@ -226,8 +226,14 @@ class Connection:
     # -- the channel: any thread
 
     def respond(self, exchange: Exchange, head: Head, body: bytes) -> None:
-        keep = self._keeps(exchange)
-        data = self._encode(exchange, head, keep, b"")
+        server = self.server
+        # PERF: `_keeps`, `_encode` and `release` written out: 0.4 us of 11 us a request.
+        keep = exchange.keep_alive and exchange is not self._receiving and not server.draining
+        if keep and head.fields is None and exchange.request.version == "1.1":
+            exchange.status = head.status
+            data = http1.encode_head(head, b"", server.clock.date)
+        else:
+            data = self._encode(exchange, head, keep, b"")
         exchange.answered = True
         output = self._output
         with output.lock:
@@ -315,7 +321,8 @@ class Connection:
     def _finished(self, exchange: Exchange, keep: bool) -> None:
         server = self.server
         self._since = server.clock.now
-        exchange.release()
+        if exchange.body is not None:
+            exchange.body.close()
         if server.access_log is not None:
             server.access_log.record(exchange)
         if not keep:

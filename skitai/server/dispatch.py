@@ -64,7 +64,7 @@ class Site:
                 _add_slash(exchange)
                 return
         if path == "*":
-            exchange.respond(Head(200, fields=[("Allow", METHODS)]), b"")
+            exchange.respond(Head(204, fields=[("Allow", METHODS)]), b"")
             return
         exchange.fail(HTTPError(404, "nothing is mounted here"))
 

@@ -14,17 +14,16 @@ import httptools
 
 from skitai.errors import REASONS
 from skitai.wire.errors import MalformedRequest
-from skitai.wire.request import Request, split_target
+from skitai.wire.request import HOST, Request, split_target
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 _METHODS = {
     name.encode(): name
-    for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+    for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 }
 _UNKNOWN_METHOD = re.compile(rb"[A-Z][A-Z-]{1,30} ")
-_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
 _MAX_NAMES = 512
 _names: dict[bytes, str] = {}
@@ -58,6 +57,7 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_allowed",
         "_body_size",
         "_completed",
         "_fed",
@@ -70,6 +70,7 @@ class RequestParser:
         "_parser",
         "_sink",
         "_target",
+        "_upgrading",
         "in_message",
     )
 
@@ -88,7 +89,9 @@ class RequestParser:
         self._body_size = 0
         self._target = b""
         self._headers: dict[str, str] = {}
+        self._allowed = max_headers  # names the head may have; every repetition takes one away
         self._has_body = False
+        self._upgrading = False
 
     def feed(self, data: bytes) -> None:
         """Parse ``data``. Raises ``MalformedRequest``; nothing may be fed after that."""
@@ -105,7 +108,8 @@ class RequestParser:
         except httptools.HttpParserError as exc:
             raise self._malformed(exc, data) from None
         if self._completed:
-            self._fed = 0
+            # How much of `data` belongs to a next message is unknown: its head will be measured.
+            self._fed = self._max_line + 1 if self.in_message else 0
         elif self._fed > self._max_line:
             self._check_unfinished()
 
@@ -122,19 +126,16 @@ class RequestParser:
         key = _names.get(name) or _header_name(name)
         headers = self._headers
         if key in headers:
-            if key in _ONCE:
-                raise MalformedRequest(f"the header {key} is repeated")
-            joint = "; " if key == "cookie" else ", "
-            headers[key] = f"{headers[key]}{joint}{value.decode('latin-1')}"
+            self._join(key, value)
         else:
-            headers[key] = value.decode("latin-1")
+            headers[key] = value.rstrip().decode("latin-1")  # llhttp leaves blanks at the end
 
     def on_headers_complete(self) -> None:
         if self._muted:
             self._muted = False
             return
         headers = self._headers
-        if self._fed > self._max_line or len(headers) > self._max_headers:
+        if self._fed > self._max_line or len(headers) > self._allowed:
             self._check_head()
         parser = self._parser
         keep_alive = parser.should_keep_alive()
@@ -149,14 +150,15 @@ class RequestParser:
         if host not in _hosts:
             self._check_host(host, version)
         name = parser.get_method()
-        method = _METHODS.get(name) or name.decode("ascii")
+        method = _METHODS.get(name) or _rare_method(name)
         target = self._target.decode("latin-1")
-        path, query = split_target(target, method)
+        path, query = split_target(target, method, headers)
         request = Request(method, target, path, query, version, headers)
         if "content-length" in headers or "transfer-encoding" in headers:
             length = self._body_length()
             if length != 0:
                 self._has_body = True
+                self._upgrading = parser.should_upgrade()
                 self._sink.request_started(request, keep_alive, length)
                 return
         # PERF: a request without a body reaches the sink in one call instead of two.
@@ -168,7 +170,10 @@ class RequestParser:
         self._sink.body_received(data)
 
     def on_message_complete(self) -> None:
-        if self._has_body:
+        if self._upgrading:
+            # llhttp takes the body for the other protocol; see `_continue_after_upgrade`.
+            self._upgrading = False
+        elif self._has_body:
             self._reset()
             self._sink.request_ended()
 
@@ -179,8 +184,19 @@ class RequestParser:
         self._completed = True
         self._target = b""
         self._headers = {}
+        self._allowed = self._max_headers
         self._has_body = False
         self._body_size = 0
+
+    def _join(self, key: str, value: bytes) -> None:
+        """Add a repeated header to the value it has (RFC 9110, 5.3)."""
+        if key in _ONCE:
+            raise MalformedRequest(f"the header {key} is repeated")
+        self._allowed -= 1
+        if len(self._headers) > self._allowed:
+            raise MalformedRequest("the request has too many headers", 431)
+        joint = "; " if key == "cookie" else ", "
+        self._headers[key] += joint + value.rstrip().decode("latin-1")
 
     def _body_length(self) -> int | None:
         coding = self._headers.get("transfer-encoding")
@@ -193,7 +209,7 @@ class RequestParser:
     def _check_head(self) -> None:
         if len(self._target) > self._max_line:
             raise MalformedRequest("the request line is too long", 414)
-        if len(self._headers) > self._max_headers:
+        if len(self._headers) > self._allowed:
             raise MalformedRequest("the request has too many headers", 431)
         size = sum(len(name) + len(value) + 4 for name, value in self._headers.items())
         if size > self._max_head:
@@ -201,14 +217,15 @@ class RequestParser:
 
     def _check_unfinished(self) -> None:
         """Bound what a client can make the parser hold before a callback sees it."""
+        bound = 2 * self._max_line + self._max_head  # `_fed` may begin at one line, see `feed`
         if self._has_body:
             # Chunk extensions and trailers are not body; 16 bytes a byte is what tiny chunks need.
-            if self._fed > self._max_line + self._max_head + 16 * self._body_size:
+            if self._fed > bound + 16 * self._body_size:
                 raise MalformedRequest("the chunk extensions or trailers are too large", 431)
             return
         if len(self._target) > self._max_line:
             raise MalformedRequest("the request line is too long", 414)
-        if self._fed > self._max_line + self._max_head:
+        if self._fed > bound:
             raise MalformedRequest("the request headers are too large", 431)
 
     def _check_old_version(self, version: str) -> None:
@@ -225,7 +242,7 @@ class RequestParser:
             if version == "1.1":
                 raise MalformedRequest("the header host is missing")
             return
-        if host and not _HOST.fullmatch(host):
+        if host and not HOST.fullmatch(host):
             raise MalformedRequest("the header host is not a host name")
         if len(_hosts) < _MAX_NAMES:
             _hosts.add(host)
@@ -238,7 +255,10 @@ class RequestParser:
         """
         keep = "keep-alive" if self._parser.should_keep_alive() else "close"
         self._parser = httptools.HttpRequestParser(self)
-        if self._has_body:
+        if keep == "close" and not self._has_body:
+            if rest:
+                raise MalformedRequest("there is data after the last request")
+        elif self._has_body:
             length = self._headers.get("content-length")
             framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
             self._muted = True
@@ -249,16 +269,25 @@ class RequestParser:
 
     def _malformed(self, exc: httptools.HttpParserError, data: bytes) -> MalformedRequest:
         invalid_method = isinstance(exc, httptools.HttpParserInvalidMethodError)
-        if invalid_method and not self._target and _UNKNOWN_METHOD.match(data):
+        begins_here = self._fed == len(data) and not self._completed
+        if invalid_method and begins_here and _UNKNOWN_METHOD.match(data):
             return MalformedRequest("the method is not supported", 501)
         return MalformedRequest(str(exc))
 
 
 def _header_name(name: bytes) -> str:
     key = name.decode("latin-1").lower()
+    if key == "proxy-connection":
+        key = "connection"  # llhttp obeys both alike, so both have to be looked at together
     if len(_names) < _MAX_NAMES:
         _names[name] = key
     return key
+
+
+def _rare_method(name: bytes) -> str:
+    if name == b"CONNECT":
+        raise MalformedRequest("tunnels are not supported", 501)
+    return name.decode("ascii")
 
 
 # -- responses

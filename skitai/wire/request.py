@@ -5,9 +5,12 @@ A protocol parser makes it when the head is complete; dispatch, handlers and app
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from skitai.wire.errors import MalformedRequest
+
+HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class Request:
@@ -41,18 +44,17 @@ class Request:
         self.headers = headers
 
 
-def split_target(target: str, method: str) -> tuple[str, str]:
+def split_target(target: str, method: str, headers: dict[str, str]) -> tuple[str, str]:
     """Return decoded path and raw query of a request target (RFC 9112, 3.2).
 
-    Accepts origin form, absolute form, and ``*`` for OPTIONS. Raises ``MalformedRequest`` for
-    anything else, for a fragment, and for percent sequences that are not UTF-8.
+    Accepts origin form, absolute form, and ``*`` for OPTIONS. The host of an absolute form takes
+    the place of the Host header (RFC 9112, 3.2.2). Raises ``MalformedRequest`` for anything else,
+    for a fragment, and for percent sequences that are not UTF-8.
     """
     if target[:1] != "/":
-        if method == "CONNECT":
-            raise MalformedRequest("tunnels are not supported", 501)
         if target == "*" and method == "OPTIONS":
             return "*", ""
-        target = _origin_form(target)
+        headers["host"], target = _split_url(target)
     path, _, query = target.partition("?")
     if "#" in target:
         raise MalformedRequest("the request target has a fragment")
@@ -61,13 +63,15 @@ def split_target(target: str, method: str) -> tuple[str, str]:
     return path, query
 
 
-def _origin_form(target: str) -> str:
+def _split_url(target: str) -> tuple[str, str]:
     scheme, mark, rest = target.partition("://")
     if not mark or scheme.lower() not in ("http", "https"):
         raise MalformedRequest("the request target is neither a path nor an http URL")
     end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
-    path = rest[end:]
-    return path if path[:1] == "/" else "/" + path
+    host, path = rest[:end], rest[end:]
+    if not HOST.fullmatch(host):
+        raise MalformedRequest("the host in the request target is not a host name")
+    return host, path if path[:1] == "/" else "/" + path
 
 
 _HEX = frozenset("0123456789abcdefABCDEF")

@@ -1,0 +1,28 @@
+"""Fixtures of the end-to-end tests: services that end with the test, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from live_service import LiveService, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., LiveService]]:
+    """Write files into a folder and start serve.py there, as often as the test likes."""
+    with contextlib.ExitStack() as cleanup:
+
+        def start(files: Mapping[str, str | bytes], **options: Any) -> LiveService:
+            folder = tmp_path / "project"
+            write_files(folder, files)
+            service = LiveService(folder, **options)
+            cleanup.callback(service.close)
+            return service
+
+        yield start
