@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import skitai
 from atila.binding import Signature
 from atila.endpoints import ErrorEndpoint, RouteEndpoint
-from atila.errors import HTTPError
+from atila.errors import ConfigError, HTTPError
 from atila.lifecycle import Lifecycle
 from atila.request import Globals
 from atila.routing import Resolution, Route, Router
 from atila.templates import Templates
 from atila.urls import Urls
-from skitai.server.dispatch import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,9 @@ class Atila:
         place = self._lifecycle.place
 
         def declare(function: F) -> F:
-            name = function.__name__
+            name = getattr(function, "__name__", None)
+            if name is None or not callable(function):
+                raise ConfigError(f"route {rule!r} must decorate a function, not {function!r}")
             full = f"{place.namespace}.{name}" if place.namespace else name
             path = place.point + rule
             if rule and not rule.startswith("/"):
@@ -189,12 +191,12 @@ class Resolver:
     def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
         request = exchange.request
         if verdict.code == 404:
-            if request.path == "*":  # OPTIONS for the server as a whole (RFC 9110, 9.3.7)
-                return ErrorEndpoint(self._app, HTTPError(204), [("Allow", METHODS)])
             return self._missing
         if verdict.code == 301:
-            path, mark, query = request.target.partition("?")
-            return ErrorEndpoint(self._app, HTTPError(301), [("Location", f"{path}/{mark}{query}")])
+            location = f"{quote(request.path)}/"
+            if request.query:
+                location += f"?{request.query}"
+            return ErrorEndpoint(self._app, HTTPError(301), [("Location", location)])
         allow = [("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"})))]
         if request.method == "OPTIONS":
             return ErrorEndpoint(self._app, HTTPError(204), allow)

@@ -6,6 +6,7 @@ runs them in a thread, on the loop, or as a coroutine.
 
 from __future__ import annotations
 
+import asyncio
 import dis
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
     from skitai.server.representation import Fields
 
+
+# A handler that calls sys.exit() must end neither a thread of the pool nor the worker's loop.
+FAILURES = (Exception, SystemExit)
 
 # SEND and YIELD_FROM (Python 3.10) are what `await`, `async for` and `async with` compile to.
 _WAITING = frozenset(("SEND", "YIELD_FROM", "YIELD_VALUE"))
@@ -79,8 +83,13 @@ class RouteEndpoint:
 
 
 def never_waits(function: Callable[..., Any]) -> bool:
-    """Whether an ``async def`` has no ``await`` at all, so that it ends in its first step."""
-    code = inspect.unwrap(function).__code__
+    """Whether an ``async def`` has no ``await`` at all, so that it ends in its first step.
+
+    A decorator's wrapper is judged by its own code: it may wait where the function doesn't.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_COROUTINE:
+        return False
     return not any(step.opname in _WAITING for step in dis.get_instructions(code))
 
 
@@ -108,7 +117,7 @@ def _compile_function(
             senders.get(type(result), send)(was, result)
         except ClientGone:
             return
-        except Exception as exc:
+        except FAILURES as exc:
             answer_failure(was, exc)
 
     return run
@@ -123,8 +132,12 @@ def _compile_coroutine(
             send(was, await call(was))
         except ClientGone:
             return
-        except Exception as exc:
+        except FAILURES as exc:
             answer_failure(was, exc)
+        except asyncio.CancelledError as exc:
+            if exchange.gone:
+                raise
+            answer_failure(was, exc)  # something that the handler waited for was cancelled
         finally:
             if exchange.gone:
                 exchange.release()
@@ -141,7 +154,11 @@ def _compile_async_stream(
             await stream_async(exchange, lambda: was.response.head(HTML), call(was))
         except ClientGone:
             return
-        except Exception as exc:
+        except FAILURES as exc:
+            answer_failure(was, exc)
+        except asyncio.CancelledError as exc:
+            if exchange.gone:
+                raise
             answer_failure(was, exc)
 
     return run

@@ -18,9 +18,16 @@ from skitai.server.representation import Head
 
 if TYPE_CHECKING:
     from atila.was import Was
+    from skitai.server.representation import Fields
+
+# Headers about a result that is not sent, and cookies: an error undoes them.
+_OF_THE_RESULT = frozenset(
+    ("cache-control", "content-disposition", "content-encoding", "content-language")
+    + ("content-location", "content-range", "etag", "expires", "last-modified", "set-cookie")
+)
 
 
-def answer_failure(was: Was, exc: Exception) -> None:
+def answer_failure(was: Was, exc: BaseException) -> None:
     """Answer with the status of ``exc``, or with 500; a response that has begun is broken off.
 
     Never raises: whatever goes wrong here becomes the engine's plain 500.
@@ -31,14 +38,14 @@ def answer_failure(was: Was, exc: Exception) -> None:
         was.exchange.crash(trouble)
 
 
-def _answer(was: Was, exc: Exception) -> None:
+def _answer(was: Was, exc: BaseException) -> None:
     exchange = was.exchange
     error = as_http_error(exc)
     if error is None:
         request = exchange.request
         was.app.logger.error("%s %s failed", request.method, request.target, exc_info=exc)
         error = HTTPError(500)
-        crash: Exception | None = exc
+        crash: BaseException | None = exc
     else:
         crash = None
     if exchange.answered:
@@ -49,7 +56,15 @@ def _answer(was: Was, exc: Exception) -> None:
         content_type, body = _render_debug(was, error, crash, accept)
     else:
         content_type, body = render_error(error, accept)
-    exchange.respond(Head(error.code, content_type, reason=error.reason), body)
+    fields = _kept_fields(was) if crash is None else None
+    exchange.respond(Head(error.code, content_type, fields, reason=error.reason), body)
+
+
+def _kept_fields(was: Was) -> Fields | None:
+    """Headers that the handler set and that are true of its error too, e.g. WWW-Authenticate."""
+    if was._response is None:
+        return None
+    return [pair for pair in was._response.fields if pair[0].lower() not in _OF_THE_RESULT]
 
 
 def as_http_error(exc: BaseException) -> HTTPError | None:
@@ -61,7 +76,7 @@ def as_http_error(exc: BaseException) -> HTTPError | None:
     return None
 
 
-def _render_debug(was: Was, error: HTTPError, exc: Exception, accept: str) -> tuple[str, bytes]:
+def _render_debug(was: Was, error: HTTPError, exc: BaseException, accept: str) -> tuple[str, bytes]:
     if wants_html(accept):
         page = render_debug_page(error, exc, was.exchange.request)
         return "text/html; charset=utf-8", page.encode("utf-8", "replace")

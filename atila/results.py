@@ -5,6 +5,7 @@ The endpoints call ``send`` with the handler's result; the table at the end maps
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as stat_module
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from atila.failures import answer_failure
 from skitai.handlers.files import respond_file
 from skitai.handlers.interface import Mode
 from skitai.server.representation import Head
-from skitai.server.streaming import IteratorStream
+from skitai.server.streaming import IteratorStream, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 BINARY = "application/octet-stream"
+_NO_FILE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
 
 
 class API:
@@ -41,7 +43,7 @@ class API:
 
     __slots__ = ("data", "status")
 
-    def __init__(self, *args: Any, **data: Any) -> None:
+    def __init__(self, /, *args: Any, **data: Any) -> None:
         self.status: str | int | None = None
         self.data: dict[str, Any] = data
         if args:
@@ -79,7 +81,8 @@ class File:
     """A file as the answer (seed, File).
 
     Parameters:
-        source: path, relative to the launch script's directory, or an open binary file.
+        source: path, relative to the launch script's directory, or an open file, which is sent from
+            its start and closed.
         mimetype: its Content-Type.
         filename: offer it for download under this name.
     """
@@ -97,15 +100,17 @@ class File:
         if self.filename is not None:
             head.fields = [*(head.fields or ()), ("Content-Disposition", self._disposition())]
         if hasattr(self.source, "read"):
-            self.source.seek(0)
-            was.exchange.respond(head, self.source.read())
-            self.source.close()
+            was.exchange.respond(head, _read_all(self.source))
             return
         try:
             descriptor = os.open(
                 was.app.abspath(os.fspath(self.source)), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
             )
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as exc:
+            if exc.errno not in _NO_FILE:
+                raise
+            raise HTTPError(404, "there is no such file") from None
+        except ValueError:  # a NUL in the name
             raise HTTPError(404, "there is no such file") from None
         status = os.fstat(descriptor)
         if not stat_module.S_ISREG(status.st_mode):
@@ -123,6 +128,17 @@ class File:
         if plain == name:
             return f'attachment; filename="{name}"'
         return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+
+
+def _read_all(source: Any) -> bytes:
+    """The whole content of an open file, from its start if it can be rewound; closes it."""
+    try:
+        if hasattr(source, "seek") and (not hasattr(source, "seekable") or source.seekable()):
+            source.seek(0)
+        return to_bytes(source.read())
+    finally:
+        if hasattr(source, "close"):
+            source.close()
 
 
 def redirect(response: Response, url: str, status: str | int) -> str:

@@ -31,7 +31,8 @@ class Templates:
 
     def prepare(self) -> None:
         """Make the environment; the app's home, configuration and debug flag are known now."""
-        directories = [os.path.join(self._app.home, "templates"), *self._app.config.TEMPLATE_DIRS]
+        directories = [os.path.join(self._app.home, "templates")]
+        directories += [self._app.abspath(path) for path in self._app.config.TEMPLATE_DIRS]
         self.env = jinja2.Environment(
             loader=jinja2.FileSystemLoader(directories),
             autoescape=escapes,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,12 @@ class ThreadPool:
         return self._queue.qsize()
 
     def stop(self, timeout: float) -> None:
-        """Let the threads finish what is queued, for at most ``timeout`` seconds each."""
+        """Let the threads finish what is queued, for at most ``timeout`` seconds."""
+        until = time.monotonic() + timeout
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
         take = self._queue.get

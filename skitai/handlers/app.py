@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skitai.errors import HTTPError
 from skitai.executors.threads import PoolFull
+from skitai.server.dispatch import describe_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,10 @@ class AppHandler:
 
 
 def _run_here(exchange: Exchange) -> None:
-    exchange.endpoint.run(exchange)
+    if exchange.request.path == "*":
+        describe_server(exchange)
+    else:
+        exchange.endpoint.run(exchange)
 
 
 def _run(exchange: Exchange) -> None:

@@ -64,15 +64,20 @@ class Site:
                 _add_slash(exchange)
                 return
         if path == "*":
-            exchange.respond(Head(204, fields=[("Allow", METHODS)]), b"")
-            return
-        exchange.fail(HTTPError(404, "nothing is mounted here"))
+            describe_server(exchange)
+        else:
+            exchange.fail(HTTPError(404, "nothing is mounted here"))
 
     def sole_handler(self) -> Callable[[Exchange], None] | None:
         """The handler of the only mount if that answers everything, else None."""
         if not self._files and len(self._apps) == 1 and self._apps[0][0] == "/":
             return self._apps[0][1].handle
         return None
+
+
+def describe_server(exchange: Exchange) -> None:
+    """Answer OPTIONS for the server as a whole (RFC 9110, 9.3.7)."""
+    exchange.respond(Head(204, fields=[("Allow", METHODS)]), b"")
 
 
 def _add_slash(exchange: Exchange) -> None:

@@ -98,10 +98,15 @@ class RequestParser:
         self._fed += len(data)
         self._completed = False
         self.in_message = True
+        rest: bytes | memoryview = data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as exc:
-            self._continue_after_upgrade(data[exc.args[0] :])
+            while True:
+                try:
+                    self._parser.feed_data(rest)
+                    break
+                except httptools.HttpParserUpgrade as exc:
+                    rest = memoryview(rest)[exc.args[0] :]
+                    self._continue_after_upgrade()
         except httptools.HttpParserCallbackError as exc:
             # The wrapper hides what a callback raised; it is either our verdict or a bug to show.
             raise exc.__context__ or exc from None
@@ -247,25 +252,25 @@ class RequestParser:
         if len(_hosts) < _MAX_NAMES:
             _hosts.add(host)
 
-    def _continue_after_upgrade(self, rest: bytes) -> None:
+    def _continue_after_upgrade(self) -> None:
         """Serve a request that asked for an upgrade which is not made (RFC 9110, 7.8).
 
         llhttp stops after such a head and leaves its body unread, so a fresh parser is put in the
-        middle of the same message: its head repeats only the framing.
+        middle of the same message: its head repeats only what is needed to go on, the framing and
+        whether anything may follow.
         """
-        keep = "keep-alive" if self._parser.should_keep_alive() else "close"
+        keep_alive = self._parser.should_keep_alive()
         self._parser = httptools.HttpRequestParser(self)
-        if keep == "close" and not self._has_body:
-            if rest:
-                raise MalformedRequest("there is data after the last request")
-        elif self._has_body:
-            length = self._headers.get("content-length")
-            framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+        if self._has_body or not keep_alive:
+            framing = f"Content-Length: {self._headers.get('content-length', 0)}"
+            if "transfer-encoding" in self._headers:
+                framing = "Transfer-Encoding: chunked"
+            keep = "keep-alive" if keep_alive else "close"
             self._muted = True
             head = f"POST / HTTP/1.1\r\nConnection: {keep}\r\n{framing}\r\n\r\n"
             self._parser.feed_data(head.encode("latin-1"))
-        if rest:
-            self.feed(rest)
+            if not self._has_body:
+                self._reset()
 
     def _malformed(self, exc: httptools.HttpParserError, data: bytes) -> MalformedRequest:
         invalid_method = isinstance(exc, httptools.HttpParserInvalidMethodError)
