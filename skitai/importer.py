@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_OWN_DIRECTORY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Engine and framework are one distribution: neither's frames tell a user anything.
+_OWN_DIRECTORIES = tuple(os.path.join(_ROOT, name, "") for name in ("skitai", "atila"))
+_LIBRARIES = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib"))
 
 
 def put_first(directory: Path) -> None:
@@ -85,10 +89,15 @@ def guarded(what: str, action: Callable[[], T]) -> T:
         what: the beginning of the message, e.g. "app 'shop' can't be created".
         action: the user's code.
 
-    Errors of the engine pass unchanged; ``sys.exit`` in the user's code is a failure too.
+    A `ConfigError` stays one, with the user's line if his code caused it; a `StartupError` passes
+    unchanged. ``sys.exit`` in the user's code is a failure too.
     """
     try:
         return action()
+    except ConfigError as exc:
+        if not user_frames(exc):
+            raise
+        raise ConfigError(f"{what}: {exc}{_place(exc)}") from exc
     except SkitaiError:
         raise
     except (Exception, SystemExit) as exc:
@@ -100,11 +109,7 @@ def describe(exc: BaseException) -> str:
     kind = type(exc).__name__
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{kind}: {exc.msg} ({display(exc.filename)}, line {exc.lineno})"
-    text = " ".join(f"{kind}: {exc}".split())
-    frames = user_frames(exc)
-    if not frames:
-        return text
-    return f"{text} ({display(frames[-1].filename)}, line {frames[-1].lineno})"
+    return " ".join(f"{kind}: {exc}".split()) + _place(exc)
 
 
 def explain(exc: SkitaiError) -> str:
@@ -119,11 +124,11 @@ def explain(exc: SkitaiError) -> str:
 
 
 def user_frames(exc: BaseException) -> list[traceback.FrameSummary]:
-    """Return the frames of a traceback without the engine's and the import system's own."""
+    """Return the frames of a traceback without our own and those of the import system."""
     return [
         frame
         for frame in traceback.extract_tb(exc.__traceback__)
-        if not frame.filename.startswith((_OWN_DIRECTORY, "<frozen importlib"))
+        if not frame.filename.startswith((*_OWN_DIRECTORIES, "<frozen importlib"))
         and os.path.dirname(frame.filename) != os.path.dirname(importlib.__file__)
     ]
 
@@ -133,6 +138,16 @@ def display(path: str | Path) -> str:
     text = str(path)
     here = os.getcwd() + os.sep
     return text[len(here) :] if text.startswith(here) else text
+
+
+def _place(exc: BaseException) -> str:
+    """Return the user's line that failed, in parentheses, even if it failed in a library's code."""
+    frames = user_frames(exc)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    if not frames:
+        return ""
+    frame = (own or frames)[-1]
+    return f" ({display(frame.filename)}, line {frame.lineno})"
 
 
 def _importable_name(path: Path, home: Path) -> tuple[Path, str]:

@@ -99,7 +99,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         settings = self._settings
         if settings.threads:
-            self._pool = ThreadPool(settings.threads, settings.max_queued)
+            self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
         if settings.access_log:
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
         dispatcher = self._build()

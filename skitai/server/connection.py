@@ -384,9 +384,13 @@ class Connection:
                 self._refuse(HTTPError(408, "the body took too long"))
 
     def _check_idle(self, waited: float) -> None:
-        settings = self.server.settings
+        server = self.server
         if self._parser.in_message:
-            if waited > settings.header_timeout:
+            if waited > server.settings.header_timeout:
                 self._refuse(HTTPError(408, "the headers took too long"))
-        elif waited > settings.keep_alive or (self.server.draining and waited > DRAIN_IDLE_SECONDS):
+        elif server.draining:
+            # Not from the last request: also a client that was idle for long may just have sent.
+            if min(waited, server.clock.now - server.draining_since) > DRAIN_IDLE_SECONDS:
+                self._transport.close()
+        elif waited > server.settings.keep_alive:
             self._transport.close()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("skitai")
 
 TICK_SECONDS = 0.5
+# After a pause (a blocked loop, a suspended process) timers are due before anything is read. So the
+# loop gets round once more before clients are judged by what they have sent.
+READ_FIRST_SECONDS = 0.001
 
 
 class Server:
@@ -38,6 +41,7 @@ class Server:
     Attributes:
         clock: coarse time for everybody.
         draining: no more requests after the running ones.
+        draining_since: when that began, by ``clock``.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Server:
         self.access_log = access_log
         self.clock = Clock()
         self.draining = False
+        self.draining_since = 0.0
         self._connections: set[Tended] = set()
         self._listeners: list[asyncio.AbstractServer] = []
         self._ticker: asyncio.TimerHandle | None = None
@@ -95,7 +100,10 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self.draining = True
+        self.clock.tick()
+        self.draining_since = self.clock.now
         self._emptied = asyncio.Event()
+        await asyncio.sleep(0)  # what was accepted a moment ago becomes a connection
         if self._connections:
             try:
                 await asyncio.wait_for(self._emptied.wait(), timeout)
@@ -110,6 +118,9 @@ class Server:
 
     def _tick(self) -> None:
         self.clock.tick()
+        self._ticker = self.loop.call_later(READ_FIRST_SECONDS, self._check)
+
+    def _check(self) -> None:
         now = self.clock.now
         for connection in list(self._connections):
             connection.check(now)

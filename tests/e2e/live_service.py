@@ -71,6 +71,7 @@ class LiveService:
 
     def __init__(self, folder: Path, script: str = "serve.py", **options: Any) -> None:
         self.folder = folder
+        self._connections: list[socket.socket] = []
         self.client = skitai.test_client(
             folder / script, port=0, startup_timeout=PATIENCE, stop_timeout=PATIENCE, **options
         )
@@ -80,6 +81,8 @@ class LiveService:
 
     def close(self) -> None:
         """Stop it; nothing of it may be left."""
+        for connection in self._connections:
+            connection.close()
         self.client.stop()
         eventually(lambda: not running(self.pid), "the end of all processes of the service")
 
@@ -118,16 +121,18 @@ class LiveService:
         return self.client.get(path, headers=headers, **options)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-
-    def http(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        """A new connection; closed at the latest with the service."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        self._connections.append(connection)
+        return connection
 
     def raw(self, request: bytes) -> http.client.HTTPResponse:
         """Send bytes over a new connection; the response has its body as ``content``."""
-        with self.connect() as connection:
-            connection.sendall(request)
-            return receive(connection)
+        connection = self.connect()
+        connection.sendall(request)
+        response = receive(connection)
+        connection.close()
+        return response
 
     def refuses(self) -> bool:
         """Whether nobody listens any more."""

@@ -1,4 +1,4 @@
-"""Continuous load: client threads on keep-alive connections that check every answer they get."""
+"""Continuous load: client threads that check every answer they get."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 class Load:
     """Asks ``/who?token=…`` without pause while the ``with`` block runs.
 
-    A connection is opened again only when the server has announced its end with
+    A kept connection is opened again only when the server has announced its end with
     ``Connection: close``; there are no second tries. The answer must be ``<token> <pid>``.
+
+    Parameters:
+        keeping: threads that keep their connection.
+        changing: threads that take a new connection for each request.
 
     Attributes:
         answers: how often each worker answered, by pid.
         failures: what went wrong, one entry for each failed request.
     """
 
-    def __init__(self, port: int, threads: int = 4) -> None:
+    def __init__(self, port: int, keeping: int = 4, changing: int = 0) -> None:
         self.port = port
         self.answers: collections.Counter[int] = collections.Counter()
         self.failures: list[str] = []
         self._enough = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask_on, args=(number,)) for number in range(threads)
+            threading.Thread(target=self._ask_on, args=(number, number < keeping))
+            for number in range(keeping + changing)
         ]
 
     def __enter__(self) -> Self:
@@ -56,21 +61,22 @@ class Load:
         goal = self.answers.total() + number
         eventually(lambda: self.answers.total() >= goal, f"{number} answers")
 
-    def _ask_on(self, number: int) -> None:
+    def _ask_on(self, number: int, keep: bool) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         asked = 0
         while not self._enough.is_set():
             asked += 1
             try:
-                self._ask(connection, f"t{number}-{asked}")
+                self._ask(connection, f"t{number}-{asked}", keep)
             except (OSError, http.client.HTTPException, AssertionError) as exc:
                 self.failures.append(f"t{number}-{asked}: {exc!r}")
                 connection.close()
         connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection, token: str) -> None:
+    def _ask(self, connection: http.client.HTTPConnection, token: str, keep: bool) -> None:
         # http.client opens the connection itself when there is none or the last response ended it.
-        connection.request("GET", f"/who?token={token}")
+        headers = {} if keep else {"Connection": "close"}
+        connection.request("GET", f"/who?token={token}", headers=headers)
         response = connection.getresponse()
         text = response.read().decode()
         assert response.status == 200, f"{response.status} {text}"

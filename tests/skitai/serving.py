@@ -14,6 +14,7 @@ fails if a connection or a thread is left over, or if a callback of the loop has
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import socket
 import struct
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # seconds; far more than anything here takes
 TICK = 0.02  # seconds between two looks at the timeouts, instead of half a second
+_numbers = itertools.count(1)
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -144,7 +146,8 @@ class Serving:
         self._clients: list[Client] = []
         self._failures: list[dict[str, Any]] = []
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="serving")
+        self._name = f"serving-{next(_numbers)}"
+        self._thread = threading.Thread(target=self._run, name=self._name)
         self._patch = mock.patch.object(core, "TICK_SECONDS", TICK)
 
     def __enter__(self) -> Serving:
@@ -153,7 +156,7 @@ class Serving:
         self.address: tuple[str, int] = self._listener.getsockname()
         self.pool = None
         if self.settings.threads:
-            self.pool = ThreadPool(self.settings.threads, self.settings.max_queued, "serving")
+            self.pool = ThreadPool(self.settings.threads, self.settings.max_queued, self._name)
         handler = AppHandler([self._app.freeze("/", self.pool)], self.pool)
         self._dispatcher = Dispatcher({"default": Site([], [("/", handler)])})
         self._thread.start()
@@ -172,7 +175,8 @@ class Serving:
             if self.pool is not None:
                 self.pool.stop(PATIENCE)
             self._patch.stop()
-        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("serving")]
+        names = [thread.name for thread in threading.enumerate()]
+        left = [name for name in names if name.startswith(self._name)]
         assert not left, f"threads were left over: {left}"
         assert not self._failures, f"callbacks of the loop failed: {self._failures}"
 
@@ -245,7 +249,7 @@ class Client:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(address)
-        self.received = b""
+        self.received = bytearray()
 
     def __enter__(self) -> Client:
         return self
@@ -331,22 +335,21 @@ class Client:
         """Everything until the server closes; ``ConnectionResetError`` when it breaks off."""
         while self._receive():
             pass
-        rest, self.received = self.received, b""
-        return rest
+        return self.take(len(self.received))
 
     def take(self, size: int) -> bytes:
         """Exactly that many bytes."""
         while len(self.received) < size:
             self._need()
-        data, self.received = self.received[:size], self.received[size:]
+        data = bytes(self.received[:size])
+        del self.received[:size]
         return data
 
     def take_until(self, mark: bytes) -> bytes:
         """What comes before a mark; the mark is dropped."""
-        while mark not in self.received:
+        while (at := self.received.find(mark)) < 0:
             self._need()
-        data, _, self.received = self.received.partition(mark)
-        return data
+        return self.take(at + len(mark))[:at]
 
     def is_closed(self) -> bool:
         """True when the server closes now, in order and without another byte."""
@@ -354,7 +357,7 @@ class Client:
 
     def _need(self) -> None:
         if not self._receive():
-            raise ConnectionError(f"the connection ended after {self.received[:200]!r}")
+            raise ConnectionError(f"the connection ended after {bytes(self.received[:200])!r}")
 
     def _receive(self) -> bool:
         data = self.socket.recv(1 << 20)
