@@ -29,7 +29,6 @@ F = TypeVar("F", bound="Callable[..., Any]")
 CONFIG = {
     "STATIC_URL": "/static/",
     "MEDIA_URL": "/media/",
-    "MAX_UPLOAD_SIZE": 256 * 1024 * 1024,
 }
 
 

@@ -109,7 +109,7 @@ def _compile_closed(
 
 def _compile_open(function: Callable[..., Any], signature: Signature) -> Callable[[Was], Any]:
     allowed = frozenset(signature.names)
-    required = tuple(signature.required)
+    required = [name for name in signature.names if name in signature.required]
     takes_any = signature.takes_any
     first = signature.first
 

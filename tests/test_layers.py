@@ -61,6 +61,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.errors",
     "skitai.handlers.files",
     "skitai.handlers.interface",
+    "skitai.server.coroutines",
     "skitai.server.error_page",
     "skitai.server.exchange",
     "skitai.server.representation",
@@ -179,6 +180,13 @@ def atila_violation(arrow: Arrow, public: set[str]) -> str:
     if arrow.target == "skitai" and not public.issuperset(arrow.names):
         return f"{arrow.names} is not public in skitai"
     return ""
+
+
+def test_every_room_is_a_package_that_is_installed():
+    homes = {
+        path.parent for package in ("skitai", "atila") for path in ROOT.glob(f"{package}/**/*.py")
+    }
+    assert [str(home) for home in sorted(homes) if not (home / "__init__.py").is_file()] == []
 
 
 def runtime_targets(module: str) -> set[str]:

@@ -73,20 +73,20 @@ class ThreadPool:
 
     def submit(self, job: Callable[[Any], None], argument: Any) -> None:
         """Run ``job(argument)`` in a thread; called on the loop. Raises ``PoolFull``."""
-        waiting = self._queue.qsize()
-        if waiting:
-            if waiting >= self._max_queued:
-                raise PoolFull
-            if not self._watching and self._awake < self._size and self._loop is not None:
-                self._watching = True
-                self._taken = self._submitted - waiting
-                self._loop.call_later(WATCH_SECONDS, self._watch)
+        if self._queue.qsize() >= self._max_queued:
+            raise PoolFull
         self._submitted += 1
         self._queue.put((job, argument))
+        # Also for a job that finds the queue empty: the threads that are awake may all be blocked.
+        if not self._watching and self._awake < self._size:
+            self._look_later()
 
     def resubmit(self, job: Callable[[Any], None], argument: Any) -> None:
-        """Continue work that was admitted before; never refused, from any thread."""
+        """Continue work that was admitted before; called on the loop, never refused."""
+        self._submitted += 1
         self._queue.put((job, argument))
+        if not self._watching and self._awake < self._size:
+            self._look_later()
 
     @property
     def waiting(self) -> int:
@@ -108,13 +108,18 @@ class ThreadPool:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
+    def _look_later(self) -> None:
+        assert self._loop is not None
+        self._watching = True
+        self._taken = self._submitted - self._queue.qsize()
+        self._loop.call_later(WATCH_SECONDS, self._watch)
+
     def _watch(self) -> None:
         """Wake threads if the jobs that wait are not taken soon."""
         assert self._loop is not None
         self._watching = False
         waiting = self._queue.qsize()
-        taken = self._submitted - waiting
-        speed = taken - self._taken
+        speed = self._submitted - waiting - self._taken
         if waiting == 0 or self._stopping:
             return
         if waiting > speed * BEARABLE:
@@ -126,9 +131,7 @@ class ThreadPool:
             self._awake += more
             self._asleep.release(more)
         if self._awake < self._size:
-            self._watching = True
-            self._taken = taken
-            self._loop.call_later(WATCH_SECONDS, self._watch)
+            self._look_later()
 
     def _relax(self) -> None:
         """Put a thread to sleep if none was missing lately."""

@@ -5,13 +5,12 @@ Dispatch calls ``AppHandler.handle`` on the loop for every request under the app
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from skitai.errors import HTTPError
 from skitai.executors.threads import PoolFull
+from skitai.server.coroutines import spawn
 from skitai.server.dispatch import describe_server
 
 if TYPE_CHECKING:
@@ -101,15 +100,8 @@ def _run(exchange: Exchange) -> None:
 
 
 def _spawn(exchange: Exchange) -> None:
-    """Run a coroutine endpoint; its task is cancelled when the client leaves."""
-    loop = exchange.channel.server.loop
-    if sys.version_info >= (3, 12):
-        # PERF: an eager task that never waits is not scheduled at all.
-        task = asyncio.Task(exchange.endpoint.run(exchange), loop=loop, eager_start=True)
-    else:
-        task = loop.create_task(exchange.endpoint.run(exchange))
-    # The bound method also keeps the task alive as long as the exchange.
-    exchange.on_gone = task.cancel
+    """Run a coroutine endpoint."""
+    spawn(exchange, exchange.endpoint.run(exchange))
 
 
 def _names(exchange: Exchange) -> tuple[str, str]:

@@ -25,7 +25,7 @@ class Endpoint(Protocol):
 
     Attributes:
         mode: where ``run`` is called.
-        max_body: bytes of request body it accepts.
+        max_body: bytes of request body it accepts; None: ``Settings.max_upload_size``.
         missing: the app has nothing here; another app on the same point may.
         run: answers the exchange, after its body has arrived. A coroutine must not raise.
     """
@@ -34,7 +34,7 @@ class Endpoint(Protocol):
     def mode(self) -> Mode: ...
 
     @property
-    def max_body(self) -> int: ...
+    def max_body(self) -> int | None: ...
 
     @property
     def missing(self) -> bool: ...

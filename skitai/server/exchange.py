@@ -120,16 +120,19 @@ class Exchange:
 
     # -- the request's body (on the loop)
 
-    def collect_body(self, limit: int, then: Callable[[Exchange], None]) -> None:
+    def collect_body(self, limit: int | None, then: Callable[[Exchange], None]) -> None:
         """Wait for the whole body, then call ``then(exchange)``; 413 if it exceeds ``limit`` bytes.
 
-        With no body outstanding ``then`` is called at once. A client that waits for
-        ``100 Continue`` gets it; any other expectation is 417.
+        Without a limit ``Settings.max_upload_size`` holds. With no body outstanding ``then`` is
+        called at once. A client that waits for ``100 Continue`` gets it; any other expectation is
+        417.
         """
         body = self.body
         if body is None:
             then(self)
             return
+        if limit is None:
+            limit = self.channel.server.settings.max_upload_size
         body.limit = limit
         if max(body.length or 0, body.size) > limit:
             self._too_large()
@@ -183,11 +186,13 @@ class Exchange:
         request = self.request
         status = head.status
         if status == 200:
+            head.length = len(body)
             if head.fields is not None or len(body) >= 1024 or "range" in request.headers:
                 body = representation.select(request, head, body, self.channel.server.settings)
-            head.length = len(body)
+                # RFC 9110, 8.6: a 304 must not claim that the content it stands for is empty.
+                head.length = None if head.status == 304 else len(body)
         elif status in (204, 304) or status < 200:
-            body = b""
+            body, head.content_type = b"", ""  # without content there is no type of it
         else:
             head.length = len(body)
         if request.method == "HEAD":

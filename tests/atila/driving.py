@@ -108,7 +108,7 @@ class Channel:
     def respond(self, exchange: Exchange, head: Head, body: bytes) -> None:
         self._begin(exchange, head)
         self.answer.body = bytes(memoryview(body))
-        self._end()
+        self._end(exchange)
 
     def start(self, exchange: Exchange, head: Head) -> None:
         self._begin(exchange, head)
@@ -124,11 +124,12 @@ class Channel:
 
     def end(self, exchange: Exchange) -> None:
         self.answer.body = b"".join(self.answer.writes)
-        self._end()
+        self._end(exchange)
 
     def abort(self, exchange: Exchange) -> None:
         self.answer.broken = True
         exchange.lost()
+        exchange.release()
         self.ended.set()
 
     def when_writable(self, callback: Callable[[], None]) -> None:
@@ -144,7 +145,7 @@ class Channel:
                     self.answer.body += part
                 else:
                     self.answer.body += os.pread(file.fileno(), part[1] - part[0], part[0])
-        self._end()
+        self._end(exchange)
 
     def expect_body(self, exchange: Exchange) -> None:
         pass
@@ -154,8 +155,9 @@ class Channel:
         self.answer.take_head(head)
         exchange.answered = True
 
-    def _end(self) -> None:
+    def _end(self, exchange: Exchange) -> None:
         assert not self.ended.is_set(), "the response was ended twice"
+        exchange.release()
         self.ended.set()
 
 

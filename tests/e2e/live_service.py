@@ -148,8 +148,9 @@ class LiveService:
 def receive(connection: socket.socket, method: str = "GET") -> http.client.HTTPResponse:
     """Read one response from a connection; its body is in ``content``."""
     response = http.client.HTTPResponse(connection, method=method)
-    response.begin()
-    response.content = response.read()  # type: ignore[attr-defined]
+    with response:
+        response.begin()
+        response.content = response.read()  # type: ignore[attr-defined]
     return response
 
 

@@ -319,7 +319,7 @@ MISTAKES = {
     ),
     "bad route": (
         failing(app=HOOKS + "def __mount__(app, mntopt):\n    app.route('a')(lambda was: '')\n"),
-        [], ["'a'", "myapp/__init__.py", "line 7"],
+        [], ["route 'a' must start with '/'", "myapp/__init__.py", "line 7"],
     ),
     "unknown option": (failing(), ["--wrokers=2"], ["--wrokers", "did you mean '--workers'?"]),
     "wrong option value": (failing(), ["--workers=0"], ["workers", "'0'", "at least 1"]),

@@ -85,6 +85,27 @@ def test_jobs_that_wait_for_each_other_get_all_the_threads_they_need(pool_of):
     assert sorted(met) == list(range(8))
 
 
+@pytest.mark.parametrize("way", ["submit", "resubmit"])
+def test_a_job_that_finds_the_only_awake_thread_blocked_gets_another(pool_of, way):
+    async def block_and_submit():
+        loop = asyncio.get_running_loop()
+        pool, done = pool_of(2, loop=loop), asyncio.Event()
+        started, release = threading.Event(), threading.Event()
+
+        def block(_):
+            started.set()
+            release.wait(10)
+
+        pool.submit(block, None)
+        while not started.is_set() or pool._watching:  # the queue is empty and nobody looks
+            await asyncio.sleep(0.001)
+        getattr(pool, way)(lambda _: loop.call_soon_threadsafe(done.set), None)
+        await asyncio.wait_for(done.wait(), 10)
+        release.set()
+
+    asyncio.run(block_and_submit())
+
+
 def test_threads_that_are_not_missed_go_back_to_sleep(pool_of, monkeypatch):
     monkeypatch.setattr(threads, "RELAX_SECONDS", 0.01)
 

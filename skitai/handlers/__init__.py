@@ -1,0 +1,1 @@
+"""What can be mounted: apps and static files."""

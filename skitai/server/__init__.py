@@ -1,0 +1,1 @@
+"""Connections and exchanges: the path that every request takes."""

@@ -1,0 +1,1 @@
+"""Bytes to events and back, for every protocol. No sockets, no clock."""
