@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
+# Python before 3.13 has the names of older RFCs for four of them (RFC 9110, 15).
+REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 
 class SkitaiError(Exception):

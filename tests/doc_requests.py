@@ -75,7 +75,13 @@ def read(words: list[str], folder: Path) -> Request:
         headers[name.title()] = value.strip()
     method = given.request or ("HEAD" if given.head else "GET" if body is None else "POST")
     return Request(
-        method, given.url, headers, body, given.include or given.head, given.compressed, given.output
+        method,
+        given.url,
+        headers,
+        body,
+        given.include or given.head,
+        given.compressed,
+        given.output,
     )
 
 

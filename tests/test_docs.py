@@ -27,6 +27,12 @@ from skitai.testing.launcher import free_port
 
 STAGES = [stage for page in PAGES for stage in stages_of(page)]
 BASH = [block for page in PAGES for block in blocks_of(page) if block.language == "bash"]
+
+
+def trees_of(page):
+    return [block for block in blocks_of(page) if block.language == "text"]
+
+
 # The port of all examples; a free one takes its place, in the files and in the consoles.
 PORT = re.compile(r"\b5000\b")
 
@@ -50,17 +56,14 @@ def test_python_blocks_compile_and_are_run_by_a_console(stage):
     assert stage.consoles or not sources, f"{stage}: no console runs {', '.join(sources)}"
 
 
-@pytest.mark.parametrize(
-    "tree", [(stage, block) for stage in STAGES for block in stage.trees], ids=lambda pair: str(pair[1].place)
-)
-def test_drawn_directories_are_as_they_are(tree):
-    stage, block = tree
-    for path in paths_of_tree(block):
-        if stage.files:
-            known = path in stage.files or any(name.startswith(path) for name in stage.files)
-        else:
-            known = (ROOT / path).exists()
-        assert known, f"{block.place}: there is no {path}"
+@pytest.mark.parametrize("page", [page for page in PAGES if trees_of(page)], ids=str)
+def test_drawn_directories_are_as_they_are(page):
+    """A tree shows the project of its page as it is at the end, or else this repository."""
+    files = [name for stage in stages_of(page) for name in stage.files]
+    for block in trees_of(page):
+        for path in paths_of_tree(block):
+            known = any(name == path or name.startswith(path) for name in files)
+            assert known or (not files and (ROOT / path).exists()), f"{block.place}: no {path}"
 
 
 @pytest.mark.parametrize("block", BASH, ids=lambda block: block.place)

@@ -110,7 +110,7 @@ class Connection:
                 self._refuse(HTTPError(exc.status, str(exc)))
 
     def eof_received(self) -> bool:
-        if self._active is None or self._lingering:
+        if (self._active is None and not self._waiting) or self._lingering:
             return False
         # A client may close only its half (RFC 9112, 9.6) or be gone: those can't be told apart,
         # so what runs gets a moment to answer.
@@ -148,11 +148,15 @@ class Connection:
     # -- parser events
 
     def request_received(self, request: Request, keep_alive: bool) -> None:
+        if self._deaf:
+            return  # it came in one piece with a request whose answer closes the connection
         if not keep_alive:
             self._deaf = True
         self._admit(Exchange(self, request, keep_alive))
 
     def request_started(self, request: Request, keep_alive: bool, length: int | None) -> None:
+        if self._deaf:
+            return
         exchange = Exchange(self, request, keep_alive)
         exchange.body = RequestBody(length)
         self._receiving = exchange
@@ -234,6 +238,8 @@ class Connection:
             data = http1.encode_head(head, b"", server.clock.date)
         else:
             data = self._encode(exchange, head, keep, b"")
+        if not keep:
+            self._deaf = True  # before another request can become active
         exchange.answered = True
         output = self._output
         with output.lock:
@@ -277,6 +283,8 @@ class Connection:
         with self._output.lock:
             if self._active is not exchange:
                 return
+            if not exchange.keep_alive:
+                self._deaf = True
             if self._chunked:
                 self._output.send(http1.LAST_CHUNK)
             self._active = None
@@ -329,6 +337,8 @@ class Connection:
             server.loop.call_soon_threadsafe(self._shut)
         elif self._waiting:
             server.loop.call_soon_threadsafe(self._advance)
+        elif self._half_closed:  # since `keep` was decided
+            server.loop.call_soon_threadsafe(self._shut)
 
     # -- the end and the clock (on the loop)
 

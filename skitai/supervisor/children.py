@@ -155,20 +155,25 @@ def fork_worker(become_worker: Callable[[], NoReturn]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
 
 
-def exec_worker(command: list[str], seat: WorkerSeat) -> subprocess.Popen[bytes]:
+def exec_worker(
+    command: list[str], seat: WorkerSeat, *, keep_bytecode: bool = True
+) -> subprocess.Popen[bytes]:
     """Start a worker as a new program, with the code as it is on disk now; safe with threads.
 
     Parameters:
         command: the command line of the service; it finds its seat in the environment.
+        keep_bytecode: let Python keep what it compiles. It knows a source again by its size and
+            the second of its change only, so what is saved twice in a second could be missed.
 
     Raises ``OSError`` when the program can't be started.
     """
+    environ = seat.environment(os.environ)
+    if not keep_bytecode:
+        environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # They stay blocked in the new program until it has its handlers, see `occupy`.
     signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_ONLY_SIGNALS)
     try:
-        return subprocess.Popen(
-            command, env=seat.environment(os.environ), pass_fds=seat.descriptors()
-        )
+        return subprocess.Popen(command, env=environ, pass_fds=seat.descriptors())
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_ONLY_SIGNALS)
 

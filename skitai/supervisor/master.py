@@ -166,7 +166,9 @@ class Supervisor:
             if self._exec_argv is None or forks:
                 pid = fork_worker(lambda: self._become_worker(seat, report_read))
             else:
-                process = exec_worker(self._exec_argv, seat)
+                process = exec_worker(
+                    self._exec_argv, seat, keep_bytecode=self._watch_paths is None
+                )
                 pid = process.pid
         except OSError:
             os.close(report_read)

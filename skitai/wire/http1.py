@@ -348,12 +348,16 @@ def encode_head(head: ResponseHead, fields: bytes, date: bytes) -> bytes:
     return b"%bContent-Length: %d\r\n%b%b\r\n" % (prefix, head.length, date, fields)
 
 
+# The server frames messages; a second opinion would let responses be split (RFC 9112, 6.3).
+_OURS = frozenset(
+    ("content-length", "transfer-encoding", "connection", "keep-alive", "date", "server")
+)
 _UNSAFE = re.compile(r"[\r\n\x00]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def encode_fields(fields: list[tuple[str, str]]) -> bytes:
-    """Header lines for name and value pairs.
+    """Header lines for name and value pairs, without those that are the server's own.
 
     Raises ``ValueError`` for a name that is no token and for CR, LF or NUL in a value, which would
     let an application's input split the response (RFC 9110, 5.5).
@@ -364,7 +368,8 @@ def encode_fields(fields: list[tuple[str, str]]) -> bytes:
             raise ValueError(f"header name {name!r} is not a token")
         if _UNSAFE.search(value):
             raise ValueError(f"the value of header {name} has a line break: {value!r}")
-        lines.append(f"{name}: {value}\r\n")
+        if name.lower() not in _OURS:
+            lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode("latin-1")
 
 

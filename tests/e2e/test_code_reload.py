@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 
 import pytest
-from live_service import PATIENCE, eventually, write_files
+from live_service import eventually, write_files
 from load import Load
 
 pytestmark = pytest.mark.e2e
@@ -98,6 +96,14 @@ def test_saving_in_place_is_noticed_too(launch):
     service = launch(FILES, devel=True)
     (service.folder / "myapp/words.py").write_text(words("written over"))
     wait_for_text(service, "written over")
+
+
+def test_changes_of_the_same_size_within_a_second_are_not_taken_from_a_cache(launch, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    service = launch(FILES, devel=True)
+    for number in range(10, 16):
+        write_files(service.folder, {"myapp/words.py": words(f"number {number}")})
+        wait_for_text(service, f"number {number}")
 
 
 def test_a_mistake_keeps_the_old_code_until_it_is_mended(launch):

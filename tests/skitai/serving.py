@@ -90,7 +90,7 @@ class Toy:
 
     def coroutine(self, path: str, run: Callable[[Exchange], Any], **options: Any) -> None:
         """Run it as a coroutine."""
-        self.endpoints[path] = ToyEndpoint(run, Mode.COROUTINE, **options)
+        self.endpoints[path] = ToyEndpoint(_never_raising(run), Mode.COROUTINE, **options)
 
     def freeze(self, point: str, pool: ThreadPool | None) -> Callable[[Exchange], ToyEndpoint]:
         self.pool = pool
@@ -108,6 +108,41 @@ def _ignoring_absence(run: Callable[[Exchange], Any]) -> Callable[[Exchange], An
             pass
 
     return guarded
+
+
+def _never_raising(run: Callable[[Exchange], Any]) -> Callable[[Exchange], Any]:
+    """What the engine asks of a coroutine."""
+
+    async def guarded(exchange: Exchange) -> None:
+        try:
+            await run(exchange)
+        except ClientGone:
+            pass
+        except Exception as exc:
+            exchange.crash(exc)
+
+    return guarded
+
+
+class Gate:
+    """A handler that waits in its thread until ``opened`` is set, then answers with its name.
+
+    Attributes:
+        entered: set when it runs.
+        calls: how often it ran.
+    """
+
+    def __init__(self, name: str = "gate") -> None:
+        self.name = name
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.calls = 0
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.calls += 1
+        self.entered.set()
+        assert happens(self.opened), f"nobody opened {self.name}"
+        answer(exchange, self.name.encode())
 
 
 def answer(
@@ -246,6 +281,7 @@ class Client:
     def __init__(self, address: tuple[str, int], receive_buffer: int = 0) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(address)
