@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WORDS = frozenset(("me", "notme", "new"))
 MAX_DIGITS = 40
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class NoMatch(Exception):
@@ -77,4 +77,15 @@ CONVERTERS: dict[str, Callable[[str], Any]] = {
     "float": to_float,
     "uuid": to_uuid,
     "path": to_path,
+}
+
+# Where a rule has several parameters, the first look at the path has to know their types: in
+# /<path:p>/<int:n>/<path:rest> the number decides where the path before it ends.
+_WORDS = "|".join(sorted(WORDS))
+PATTERNS: dict[Callable[[str], Any], str] = {
+    to_text: "[^/]+",
+    to_int: f"[0-9]{{1,{MAX_DIGITS}}}|{_WORDS}",
+    to_float: rf"\.*[0-9][0-9.]*|{_WORDS}",
+    to_uuid: f"{_UUID.pattern}|{_WORDS}",
+    to_path: ".*",
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atila.arguments import media_type
 from atila.binding import compile_call
 from atila.errors import HTTPError
-from atila.failures import answer_failure
+from atila.failures import FAILURES, answer_failure
 from atila.results import HTML, SENDERS, send
 from atila.was import Was
 from skitai.handlers.interface import Mode
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
     from skitai.server.representation import Fields
 
-
-# A handler that calls sys.exit() must end neither a thread of the pool nor the worker's loop.
-FAILURES = (Exception, SystemExit)
 
 PARSED_ON_LOOP = 64 * 1024  # bytes; larger bodies are parsed in a thread
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from atila.was import Was
     from skitai.server.representation import Fields
 
+# A handler that calls sys.exit() must end neither a thread of the pool nor the worker's loop.
+FAILURES = (Exception, SystemExit)
+
 # Headers about a result that is not sent, and cookies: an error undoes them.
 _OF_THE_RESULT = frozenset(
     ("cache-control", "content-disposition", "content-encoding", "content-language")

@@ -14,8 +14,6 @@ from skitai.server.representation import Fields, Head
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FRAMING = frozenset(("content-length", "transfer-encoding", "connection", "keep-alive"))
-
 
 class Response:
     """Status and headers of the answer to be.
@@ -39,14 +37,10 @@ class Response:
         self.status_code, self.reason = parse_status(status)
 
     def add_header(self, name: str, value: Any) -> None:
-        """Add a header, also when there is one of that name.
-
-        Content-Length, Transfer-Encoding and Connection are left to the engine.
-        """
-        lowered = name.lower()
-        if lowered == "content-type":
+        """Add a header, also when there is one of that name."""
+        if name.lower() == "content-type":
             self.content_type = str(value)
-        elif lowered not in FRAMING:
+        else:
             self.fields.append((name, str(value)))
 
     def set_header(self, name: str, value: Any) -> None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import errno
 import os
 import stat as stat_module
+from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from atila.encoding import encode
 from atila.errors import HTTPError
-from atila.failures import answer_failure
+from atila.failures import FAILURES, answer_failure
 from skitai.handlers.files import respond_file
 from skitai.handlers.interface import Mode
 from skitai.server.representation import Head
 from skitai.server.streaming import IteratorStream, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from atila.response import Response
     from atila.was import Was
@@ -183,16 +185,27 @@ def _send_error(was: Was, result: HTTPError) -> None:
     raise result
 
 
+def _begun(was: Was, head: Head, pieces: Generator[Any, None, None]) -> Iterator[Any]:
+    """The pieces; what the generator sets before its first one still gets into ``head``."""
+    with closing(pieces):
+        first = next(pieces, b"")
+        late = _head(was, HTML)
+        head.status, head.reason = late.status, late.reason
+        head.content_type, head.fields = late.content_type, late.fields
+        yield first
+        yield from pieces
+
+
 def _stream(was: Was, stream: IteratorStream) -> None:
     endpoint, pool = was.route.endpoint, was.app.pool
-    if endpoint is None or endpoint.mode is not Mode.COROUTINE or pool is None:
+    if endpoint is None or endpoint.mode is Mode.THREAD or pool is None:
         stream.start()
         return
 
     def start(_: None) -> None:
         try:
             stream.start()
-        except Exception as exc:
+        except FAILURES as exc:
             answer_failure(was, exc)
 
     # The iterator of a coroutine's result may block: not on the loop.
@@ -210,7 +223,9 @@ def _send_other(was: Was, result: Any) -> None:
     elif hasattr(result, "__next__") or (
         hasattr(result, "__iter__") and not hasattr(result, "__len__")
     ):
-        _stream(was, IteratorStream(was.exchange, _head(was, HTML), iter(result), was.app.pool))
+        head = _head(was, HTML)
+        pieces = _begun(was, head, result) if isinstance(result, Generator) else iter(result)
+        _stream(was, IteratorStream(was.exchange, head, pieces, was.app.pool))
     elif hasattr(type(result), "__dataclass_fields__") or hasattr(
         type(result), "__struct_fields__"
     ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from atila.converters import CONVERTERS, NoMatch
+from atila.converters import CONVERTERS, PATTERNS, NoMatch
 from atila.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,10 +72,9 @@ class Rule:
         self.converters.append(convert)
 
     def _compile(self) -> re.Pattern[str]:
-        path = CONVERTERS["path"]
         source = re.escape(self.prefix)
         for convert, piece in zip(self.converters, self.pieces[1:], strict=True):
-            source += ("(.*)" if convert is path else "([^/]+)") + re.escape(piece)
+            source += f"({PATTERNS[convert]}){re.escape(piece)}"
         return re.compile(source, re.DOTALL)
 
     def matcher(self) -> Callable[[str], Params | None]:

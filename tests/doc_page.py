@@ -5,6 +5,7 @@ The conventions are those of CONTRIBUTING.md; `test_docs` runs what is found her
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -38,7 +39,7 @@ class Block:
 
     @property
     def place(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
+        return f"{os.path.relpath(self.page, ROOT)}:{self.line}"
 
     def error(self, message: str) -> PageError:
         return PageError(f"{self.place}: {message}")
@@ -61,13 +62,9 @@ class Stage:
     number: int
     files: dict[str, str]
     consoles: list[Block] = field(default_factory=list)
-    trees: list[Block] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}-{self.number}"
-
-    def commands(self) -> list[Command]:
-        return [command for block in self.consoles for command in commands_of(block)]
+        return f"{os.path.relpath(self.page, ROOT)}-{self.number}"
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -102,8 +99,6 @@ def stages_of(page: Path) -> list[Stage]:
         stage = stages[-1]
         if block.language == "console":
             stage.consoles.append(block)
-        elif block.language == "text":
-            stage.trees.append(block)
         elif block.language in FILES:
             name = file_name(block)
             if not name:
@@ -116,7 +111,7 @@ def stages_of(page: Path) -> list[Stage]:
                 stages.append(stage)
             stage.files[name] = block.text
             open_file = name if block.language == "python" else open_file
-    return [stage for stage in stages if stage.files or stage.consoles or stage.trees]
+    return [stage for stage in stages if stage.files or stage.consoles]
 
 
 def file_name(block: Block) -> str:
@@ -151,7 +146,7 @@ def commands_of(block: Block) -> list[Command]:
             last = commands.pop()
             commands.append(Command(f"{last.text} {line.strip()}", [], last.place))
         elif line.startswith("$ "):
-            place = f"{block.page.relative_to(ROOT)}:{number}"
+            place = f"{os.path.relpath(block.page, ROOT)}:{number}"
             commands.append(Command(line[2:], [], place))
         elif commands:
             commands[-1].output.append(line)

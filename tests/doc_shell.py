@@ -7,7 +7,7 @@ import shlex
 import signal
 from typing import TYPE_CHECKING
 
-from doc_page import ROOT, PageError
+from doc_page import ROOT
 
 from benchmarks.plan import parse as parse_benchmark
 from skitai.config import Settings

@@ -6,15 +6,15 @@ The conventions for writers are in CONTRIBUTING.md, "Documents".
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import doc_shell
 import pytest
-from doc_console import Console, check
+from doc_console import Console
 from doc_page import (
     PAGES,
     ROOT,
     Block,
-    Command,
     PageError,
     Stage,
     blocks_of,
@@ -22,61 +22,166 @@ from doc_page import (
     paths_of_tree,
     stages_of,
 )
+from doc_requests import CurlError
 
 from skitai.testing.launcher import free_port
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 STAGES = [stage for page in PAGES for stage in stages_of(page)]
-BASH = [block for page in PAGES for block in blocks_of(page) if block.language == "bash"]
-
-
-def trees_of(page):
-    return [block for block in blocks_of(page) if block.language == "text"]
-
-
 # The port of all examples; a free one takes its place, in the files and in the consoles.
 PORT = re.compile(r"\b5000\b")
+ROUTE = re.compile(r'@app\.(?:route|get|post|put|patch|delete)\("(/[^"]*)"')
+PARAMETER = re.compile(r"<[a-z:]+>")
 
 
-@pytest.mark.e2e
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.consoles], ids=str)
-def test_projects_do_what_their_consoles_show(stage, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+def run_stage(stage: Stage, folder: Path) -> None:
+    """Write a stage's project into an empty folder and run its consoles there."""
     port = free_port()
-    write_project(stage, tmp_path, port)
-    consoles = [on_port(block, port) for block in stage.consoles]
-    commands = [command for block in consoles for command in commands_of(block)]
-    Console(tmp_path, port).run(commands)
-
-
-@pytest.mark.parametrize("stage", STAGES, ids=str)
-def test_python_blocks_compile_and_are_run_by_a_console(stage):
-    sources = {name: text for name, text in stage.files.items() if name.endswith(".py")}
-    for name, text in sources.items():
-        compile(text, f"{stage}: {name}", "exec")
-    assert stage.consoles or not sources, f"{stage}: no console runs {', '.join(sources)}"
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if trees_of(page)], ids=str)
-def test_drawn_directories_are_as_they_are(page):
-    """A tree shows the project of its page as it is at the end, or else this repository."""
-    files = [name for stage in stages_of(page) for name in stage.files]
-    for block in trees_of(page):
-        for path in paths_of_tree(block):
-            known = any(name == path or name.startswith(path) for name in files)
-            assert known or (not files and (ROOT / path).exists()), f"{block.place}: no {path}"
-
-
-@pytest.mark.parametrize("block", BASH, ids=lambda block: block.place)
-def test_shell_lines_name_what_exists(block):
-    assert list(doc_shell.problems(block)) == []
-
-
-def write_project(stage: Stage, folder, port):
     for name, text in stage.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(PORT.sub(str(port), text), encoding="utf-8")
+    commands = []
+    for block in stage.consoles:
+        text = PORT.sub(str(port), block.text)
+        commands += commands_of(Block(block.page, block.line, block.language, text))
+    Console(folder, port).run(commands)
 
 
-def on_port(block: Block, port: int) -> Block:
-    return Block(block.page, block.line, block.language, PORT.sub(str(port), block.text))
+@pytest.mark.e2e
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.consoles], ids=str)
+def test_projects_do_what_their_consoles_show(stage, tmp_path):
+    run_stage(stage, tmp_path)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_python_files_belong_to_a_project_that_is_run(stage):
+    sources = [name for name in stage.files if name.endswith(".py")]
+    for name in sources:
+        compile(stage.files[name], f"{stage}: {name}", "exec")
+    assert stage.consoles, f"{stage}: no console runs {', '.join(sources)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_route_is_requested(page):
+    requests, rules = "", set()
+    for stage in stages_of(page):
+        for block in stage.consoles:
+            requests += "".join(f"{command.text}\n" for command in commands_of(block))
+        for name, text in stage.files.items():
+            rules.update(ROUTE.findall(text))
+            requests += text if name.startswith("tests/") else ""
+    for rule in rules:
+        pattern = r"[^\s\"]*".join(re.escape(piece) for piece in PARAMETER.split(rule))
+        assert re.search(rf"{pattern}(?=[\s\"?])", requests), f"nothing asks for {rule}"
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "text"], ids=lambda block: block.place
+)
+def test_drawn_directories_are_as_they_are(block):
+    """A tree shows the project of its page as it is at the end."""
+    files = [name for stage in stages_of(block.page) for name in stage.files]
+    for path in paths_of_tree(block):
+        assert any(name == path or name.startswith(path) for name in files), f"no {path}"
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "bash"], ids=lambda block: block.place
+)
+def test_shell_lines_name_what_exists(block):
+    assert list(doc_shell.problems(block)) == []
+
+
+# What must not pass
+
+APP = """
+```python
+# serve.py
+import skitai
+from atila import Atila
+
+app = Atila(__name__)
+
+
+@app.route("/")
+def index(was):
+    return "Hello"
+
+
+if __name__ == "__main__":
+    skitai.mount("/", app)
+    skitai.run(port=5000)
+```
+"""
+
+
+def page_with(folder: Path, text: str) -> Path:
+    page = folder / "page.md"
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```yaml\na: 1\n```\n", "language 'yaml' is not checked"),
+        ("```\nanything\n```\n", "language '' is not checked"),
+        ("- item\n  ```python\n  # a.py\n  ```\n", "must not be indented"),
+        ("```python\n# a.py\n", "is not closed"),
+        ("```python\nx = 1\n```\n", "must begin with a file name"),
+        ("```css\np {}\n```\n", "must be a comment with the name of the file"),
+        ("```python\n# ../a.py\n```\n", "must be inside the project"),
+        ("```python\n# a.py\n```\n" * 2, "written again before anything was checked"),
+    ],
+)
+def test_blocks_that_nobody_could_check_are_refused(tmp_path, text, message):
+    with pytest.raises(PageError, match=re.escape(message)):
+        stages_of(page_with(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("console", "message"),
+    [
+        ("$ curl http://127.0.0.1:5000/", "nothing serves yet"),
+        ("$ python3 serve.py\n$ curl http://127.0.0.1:5000/\nGoodbye", "but got\nHello"),
+        ("$ python3 serve.py\n$ curl http://127.0.0.1:5000/\nHello\nyou", "but got\nHello"),
+        ("$ python3 serve.py\n$ curl http://127.0.0.1:5000/", "but got\nHello"),
+        ("$ python3 serve.py\n^C\ngood night", "the service printed"),
+        ("$ python3 serve.py --prot 1\nserve.py: no\n$ echo $?\n2", "did you mean '--port'"),
+        ("$ rm -r .", "rm is not run here"),
+        ("Hello", "a console must begin with a command"),
+    ],
+)
+@pytest.mark.e2e
+def test_consoles_that_show_something_else_fail(tmp_path, console, message):
+    page = page_with(tmp_path, f"{APP}```console\n{console}\n```\n")
+    with pytest.raises(PageError, match=re.escape(message)):
+        run_stage(stages_of(page)[0], tmp_path)
+
+
+def test_options_of_curl_that_are_not_read_are_refused(tmp_path):
+    console = "$ python3 serve.py\n$ curl --socks5 x http://127.0.0.1:5000/"
+    page = page_with(tmp_path, f"{APP}```console\n{console}\n```\n")
+    with pytest.raises(CurlError, match="--socks5"):
+        run_stage(stages_of(page)[0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("make fun", "no target fun"),
+        ("pip install '.[everything]'", "no extra everything"),
+        ("python3 serve.py --prot 1", "did you mean '--port'"),
+        ("python3 other.py", "there is no such file"),
+        ("kill -HUB 1", "no signal -HUB"),
+        ("reboot", "reboot is not checked here"),
+    ],
+)
+def test_shell_lines_about_nothing_are_reported(line, problem):
+    block = Block(ROOT / "README.md", 1, "bash", f"{line}\n")
+    (found,) = doc_shell.problems(block)
+    assert problem in found

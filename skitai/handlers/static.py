@@ -64,23 +64,25 @@ class StaticHandler:
         ]
         if chosen is not found:
             fields.append(("Content-Encoding", chosen.encoding))
-        if found.variants:
+        packs = self._packs(exchange, found)
+        if found.variants or packs:
             fields.append(("Vary", "Accept-Encoding"))
         head = Head(200, found.content_type, fields)
         if chosen.content is not None:
             exchange.respond(head, chosen.content)
-        elif accepted and chosen is found and self._packs(exchange, found):
+        elif packs and accepted and "range" not in exchange.request.headers:
             self._pack(exchange, head, found)
         else:
             send_parts(exchange, head, chosen.open(), chosen.size)
 
     def _packs(self, exchange: Exchange, found: StaticFile) -> bool:
+        """Whether some clients get this file compressed."""
+        settings = exchange.channel.server.settings
         return (
-            exchange.channel.server.settings.compress
+            settings.compress
             and not found.variants
-            and found.size <= PACKED_AT_ALL
+            and settings.compress_min <= found.size <= PACKED_AT_ALL
             and compressible(found.content_type)
-            and "range" not in exchange.request.headers
         )
 
     def _pack(self, exchange: Exchange, head: Head, found: StaticFile) -> None:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import socket
+import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,15 @@ class TcpOutput:
             callbacks, self._drained = self._drained, []
         for callback in callbacks:
             callback()
+
+    def reset(self) -> None:
+        """End the connection at once and with an error for the client (on the loop)."""
+        if self.fd >= 0:
+            at_once = struct.pack("ii", 1, 0)
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, at_once
+            )
+            self._transport.abort()
 
     def pending(self) -> int:
         """Bytes that wait in the transport (on the loop)."""

@@ -83,7 +83,7 @@ class Connection:
         # per request
         self._active: Exchange | None = None
         self._receiving: Exchange | None = None
-        self._started = 0.0  # when the body began to arrive
+        self._started = 0.0  # when the client could begin to send the body
         self._chunked = False
 
     # -- transport events
@@ -108,6 +108,10 @@ class Connection:
         except MalformedRequest as exc:
             if not self._deaf:
                 self._refuse(HTTPError(exc.status, str(exc)))
+        if self._receiving is not None and self._receiving in self._waiting and not self._paused:
+            # How large its body may be is known when its turn comes; till then nothing piles up.
+            self._paused = True
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         if (self._active is None and not self._waiting) or self._lingering:
@@ -206,7 +210,9 @@ class Connection:
         if self._active is not None or not self._waiting:
             return
         exchange = self._active = self._waiting.popleft()
-        if self._paused and len(self._waiting) < MAX_PIPELINED:
+        self._started = self.server.clock.now
+        waiting = self._waiting
+        if self._paused and len(waiting) < MAX_PIPELINED and self._receiving not in waiting:
             self._paused = False
             self._transport.resume_reading()
         self._begin(exchange)
@@ -292,7 +298,10 @@ class Connection:
 
     def abort(self, exchange: Exchange) -> None:
         exchange.gone = True
-        self.server.loop.call_soon_threadsafe(self._transport.abort)
+        # A chunked body is visibly incomplete; any other ends with the connection, so that must not
+        # look like an orderly end.
+        abort = self._transport.abort if self._chunked else self._output.reset
+        self.server.loop.call_soon_threadsafe(abort)
 
     def when_writable(self, callback: Callable[[], None]) -> None:
         self._output.when_writable(callback)
@@ -361,11 +370,6 @@ class Connection:
     def close(self) -> None:
         """Close at once, whatever runs; for the end of the worker."""
         self._transport.abort()
-
-    @property
-    def idle(self) -> bool:
-        """No request is being received or answered."""
-        return self._active is None and not self._parser.in_message
 
     def check(self, now: float) -> None:
         """Act on what takes too long; called by the ticker."""

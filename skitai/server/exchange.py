@@ -125,7 +125,7 @@ class Exchange:
 
         Without a limit ``Settings.max_upload_size`` holds. With no body outstanding ``then`` is
         called at once. A client that waits for ``100 Continue`` gets it; any other expectation is
-        417.
+        417. HTTP/1.0 has no expectations (RFC 9110, 10.1.1).
         """
         body = self.body
         if body is None:
@@ -141,7 +141,7 @@ class Exchange:
         else:
             self._then = then
             expectation = self.request.headers.get("expect")
-            if expectation is None:
+            if expectation is None or self.request.version == "1.0":
                 return
             if expectation.lower() == "100-continue":
                 self.channel.expect_body(self)

@@ -66,15 +66,23 @@ class Head:
 def select(request: Request, head: Head, body: bytes, settings: Settings) -> bytes:
     """Return the body to send for a 200 response, changing ``head`` to match it."""
     etag, mtime, encoded = validators(head.fields)
+    packs = (
+        settings.compress
+        and len(body) >= settings.compress_min
+        and not encoded
+        and compressible(head.content_type)
+    )
+    if packs:
+        # Whatever form is chosen, a cache has to know that there are others (RFC 9110, 12.5.5).
+        head.fields = list(head.fields or ())
+        add_vary(head.fields, "Accept-Encoding")
     if request.method in ("GET", "HEAD"):
         if precondition(request, head, etag, mtime):
             return b""
         ranges = requested_ranges(request, head, len(body), etag, mtime)
         if ranges is not None:
             return _partial(head, body, ranges) if head.status == 206 else b""
-    if settings.compress and len(body) >= settings.compress_min and not encoded:
-        return _compress(request, head, body)
-    return body
+    return _compress(request, head, body) if packs else body
 
 
 def validators(fields: Fields | None) -> tuple[str | None, float | None, bool]:
@@ -152,10 +160,7 @@ def compressible(content_type: str) -> bool:
 
 
 def _compress(request: Request, head: Head, body: bytes) -> bytes:
-    if not compressible(head.content_type):
-        return body
     fields = head.fields = list(head.fields or ())
-    add_vary(fields, "Accept-Encoding")
     accepted = request.headers.get("accept-encoding")
     encoding = choose_encoding(accepted, ENCODINGS) if accepted else None
     if encoding is None:

@@ -14,6 +14,7 @@ import types
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from atila import Atila
 from skitai.config import Settings
 from skitai.handlers.app import AppHandler
 from skitai.server.body import RequestBody
@@ -24,7 +25,7 @@ from skitai.wire.request import Request, split_target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atila import Atila
+    from skitai.executors.threads import ThreadPool
     from skitai.server.files import FilePart
     from skitai.server.representation import Head
 
@@ -78,13 +79,10 @@ class Answer:
 class Server:
     """The part of the server that an exchange and its handler look at."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.loop = asyncio.get_running_loop()
         self.draining = False
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
 
 
 class Channel:
@@ -98,10 +96,11 @@ class Channel:
     peer = ("192.0.2.7", 41000)
     scheme = "http"
 
-    def __init__(self, server: Server, slow: bool = False, leave_after: int = -1) -> None:
-        self.server: Any = server
+    def __init__(self, slow: bool = False, leave_after: int = -1) -> None:
+        self.server: Any = Server()
         self.answer = Answer()
-        self.ended = asyncio.Event()
+        self.ended: asyncio.Future[None] = self.server.loop.create_future()
+        self._over = False
         self._slow = slow
         self._left = leave_after
 
@@ -116,7 +115,7 @@ class Channel:
     def write(self, exchange: Exchange, data: bytes) -> bool:
         if self._left == 0:
             exchange.lost()
-            self.ended.set()
+            self._end(exchange)
             raise ClientGone
         self._left -= 1
         self.answer.writes.append(data)
@@ -129,11 +128,10 @@ class Channel:
     def abort(self, exchange: Exchange) -> None:
         self.answer.broken = True
         exchange.lost()
-        exchange.release()
-        self.ended.set()
+        self._end(exchange)
 
     def when_writable(self, callback: Callable[[], None]) -> None:
-        self.server.loop.call_soon(callback)
+        self.server.loop.call_soon_threadsafe(callback)
 
     def send_file(
         self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
@@ -156,9 +154,10 @@ class Channel:
         exchange.answered = True
 
     def _end(self, exchange: Exchange) -> None:
-        assert not self.ended.is_set(), "the response was ended twice"
+        assert not self._over, "the response was ended twice"
+        self._over = True
         exchange.release()
-        self.ended.set()
+        self.server.loop.call_soon_threadsafe(self.ended.set_result, None)
 
 
 class Driver:
@@ -170,6 +169,7 @@ class Driver:
         module: with the hooks of the first app.
         home: the apps' directory, where ``templates`` is.
         debug: as with ``--devel``.
+        pool: threads for plain functions; by default they run where the test runs.
         slow, leave_after: see ``Channel``.
     """
 
@@ -180,6 +180,7 @@ class Driver:
         module: types.ModuleType | None = None,
         home: object = "",
         debug: bool = False,
+        pool: ThreadPool | None = None,
         slow: bool = False,
         leave_after: int = -1,
     ) -> None:
@@ -189,9 +190,8 @@ class Driver:
             app.debug = debug
             mntopt = {"point": point, "base_dir": app.home, "use_reloader": debug, "debug": debug}
             app.setup(module if app is apps[0] else None, mntopt)
-            resolvers.append(app.freeze(point, None))
-        self._handler = AppHandler(resolvers, None)
-        self._server = Server(Settings())
+            resolvers.append(app.freeze(point, pool))
+        self._handler = AppHandler(resolvers, pool)
         self._slow = slow
         self._leave_after = leave_after
 
@@ -202,14 +202,14 @@ class Driver:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        """Send a request and return its answer; 0 is the status of one that never came."""
+        """Send a request and wait for the end of its answer."""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
         path, query = split_target(target, method, lowered)
         request = Request(method, target, path, query, "1.1", lowered)
         return asyncio.run(self._exchange(request, body))
 
     async def _exchange(self, request: Request, body: bytes | None) -> Answer:
-        channel = Channel(self._server, self._slow, self._leave_after)
+        channel = Channel(self._slow, self._leave_after)
         exchange = Exchange(channel, request, True)
         if body is not None:
             exchange.body = RequestBody(len(body))
@@ -220,7 +220,7 @@ class Driver:
         if body is not None and not exchange.answered:
             exchange.receive(body)
             exchange.received()
-        await asyncio.wait_for(channel.ended.wait(), TIMEOUT)
+        await asyncio.wait_for(channel.ended, TIMEOUT)
         return channel.answer
 
     def get(self, target: str, **headers: str) -> Answer:
@@ -247,6 +247,22 @@ class Driver:
     def form(self, target: str, **fields: Any) -> Answer:
         """POST a urlencoded form."""
         return self.send(target, urlencode(fields, True), "application/x-www-form-urlencoded")
+
+
+def returning(make: Callable[[Any], Any], **options: Any) -> Driver:
+    """An app whose route ``/`` returns ``make(was)``."""
+    app = Atila("returning")
+
+    @app.route("/")
+    def handler(was: Any) -> Any:
+        return make(was)
+
+    return Driver(app, **options)
+
+
+def answer(make: Callable[[Any], Any], **options: Any) -> Answer:
+    """What a GET of that route gets."""
+    return returning(make, **options).get("/")
 
 
 def multipart(*parts: tuple[str, bytes]) -> tuple[bytes, str]:

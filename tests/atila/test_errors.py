@@ -316,14 +316,18 @@ def test_a_decorator_may_wait_where_the_coroutine_does_not():
 
         return wrapper
 
-    app = Atila("decorated")
-
-    @app.route("/<int:n>")
-    @waiting
     async def handler(was, n):
         return {"n": n}
 
-    assert Driver(app).get("/3").json == {"n": 3}
+    async def sleeper(was, n):
+        await asyncio.sleep(0)
+        return {"n": n}
+
+    app = Atila("decorated")
+    app.route("/wrapped/<int:n>")(waiting(handler))
+    app.route("/partial/<int:n>")(functools.update_wrapper(functools.partial(sleeper), sleeper))
+    assert Driver(app).get("/wrapped/3").json == {"n": 3}
+    assert Driver(app).get("/partial/3").json == {"n": 3}
 
 
 # Streams

@@ -231,6 +231,28 @@ def test_the_interim_response_waits_for_its_turn(app: Toy) -> None:
         assert client.read().body == b"hello"
 
 
+def test_a_body_whose_turn_has_not_come_does_not_pile_up(app: Toy) -> None:
+    gate = Gate()
+    app.thread("/gate", gate)
+    size = 9_000_000
+    with Serving(app) as serving, serving.connect() as client:
+        client.send("GET /gate HTTP/1.1", "Host: a")
+        assert happens(gate.entered)
+        client.send("POST /thread HTTP/1.1", "Host: a", f"Content-Length: {size}")
+        (server_side,) = serving.server._connections
+        until(lambda: server_side._waiting, "the server has seen it")
+        sender = threading.Thread(target=client.write, args=(b"x" * size,))
+        sender.start()
+        until(lambda: server_side._paused, "the server reads no more")
+        assert server_side._waiting[0].body.size < 1_000_000
+        gate.opened.set()
+        assert client.read().body == b"gate"
+        assert client.read().body == b"x" * size
+        sender.join()
+        client.send("GET /loop HTTP/1.1", "Host: a")
+        assert client.read().body == b"nothing"
+
+
 # -- bodies that are too large
 
 
@@ -373,6 +395,25 @@ def test_a_body_may_take_its_time_while_it_keeps_coming(app: Toy) -> None:
         assert stopped.read().status == 408
         steady.write(b"x" * (size - sent))
         assert steady.read().body == b"x" * size
+
+
+def test_the_time_for_a_body_begins_with_its_turn(app: Toy) -> None:
+    gate = Gate()
+    app.thread("/gate", gate)
+    with Serving(app, network_timeout=0.3) as serving:
+        client, stopped = serving.connect(), serving.connect()
+        client.send("GET /gate HTTP/1.1", "Host: a")
+        client.send("POST /thread HTTP/1.1", "Host: a", "Content-Length: 10", body=b"hello")
+        assert happens(gate.entered)
+        stopped.send("POST /thread HTTP/1.1", "Host: a", "Content-Length: 10", body=b"hello")
+        assert stopped.read().status == 408
+        gate.opened.set()
+        assert client.read().body == b"gate"
+        begin = serving.server.clock.now
+        until(lambda: serving.server.clock.now > begin + 0.1, "the server has looked at the clock")
+        client.write(b"world")
+        response = client.read()
+        assert (response.status, response.body) == (200, b"helloworld")
 
 
 # -- too many

@@ -1,0 +1,113 @@
+"""Files as results: from disk or already open."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from driving import answer, returning
+
+from atila import File
+
+PAGE = "text/html; charset=utf-8"
+
+
+# Files
+
+
+@pytest.fixture
+def page(tmp_path):
+    file = tmp_path / "page.txt"
+    file.write_bytes(b"0123456789")
+    return file
+
+
+def test_a_file_is_sent_with_its_validators(page):
+    got = answer(lambda was: was.File(str(page)))
+    assert (got.status, got["Content-Type"]) == (200, "application/octet-stream")
+    assert (got.body, got["Content-Length"]) == (b"0123456789", "10")
+    assert got["ETag"]
+    assert got["Last-Modified"]
+    assert got["Content-Disposition"] is None
+    assert answer(lambda was: was.File(page, "text/x"))["Content-Type"] == "text/x"
+
+
+def test_a_file_is_sent_in_ranges_and_not_twice(page):
+    driver = returning(lambda was: File(page))
+    got = driver.get("/", range="bytes=2-4")
+    assert (got.status, got.body, got["Content-Range"]) == (206, b"234", "bytes 2-4/10")
+    assert driver.get("/", range="bytes=20-").status == 416
+    got = driver.get("/", if_none_match=driver.get("/")["ETag"])
+    assert (got.status, got.body) == (304, b"")
+    got = driver.request("HEAD", "/")
+    assert (got.status, got["Content-Length"], got.body) == (200, "10", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("data.xlsx", 'attachment; filename="data.xlsx"'),
+        ("a b.txt", 'attachment; filename="a b.txt"'),
+        ("über.txt", "attachment; filename=\"_ber.txt\"; filename*=UTF-8''%C3%BCber.txt"),
+        ('a"b\\c', "attachment; filename=\"a_b_c\"; filename*=UTF-8''a%22b%5Cc"),
+        ("a\r\nX: b", "attachment; filename=\"a__X: b\"; filename*=UTF-8''a%0D%0AX%3A%20b"),
+    ],
+)
+def test_a_file_is_offered_under_a_name(page, name, header):
+    got = answer(lambda was: File(page, "text/plain", name))
+    assert got["Content-Disposition"] == header
+
+
+def test_headers_of_the_response_go_with_the_file(page):
+    def make(was):
+        was.response.set_header("Cache-Control", "no-store")
+        return was.File(page, filename="a")
+
+    got = answer(make)
+    assert got["Cache-Control"] == "no-store"
+    assert got["Content-Disposition"]
+
+
+@pytest.mark.parametrize("name", ["missing", "page.txt/x", "", "a\0b", "x" * 300])
+def test_a_missing_file_is_not_found(page, name):
+    got = answer(lambda was: File(os.path.join(page.parent, name)))
+    assert (got.status, got.json["more_info"]) == (404, "there is no such file")
+
+
+def test_what_is_no_regular_file_is_not_found(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert answer(lambda was: File(tmp_path / "pipe")).status == 404
+
+
+def test_an_open_file_is_sent_from_its_start_and_closed():
+    opened = []
+
+    def make(was, kind):
+        file = io.BytesIO(b"content") if kind == "bytes" else io.StringIO("Grüße")
+        file.seek(3)
+        opened.append(file)
+        return file
+
+    got = answer(lambda was: make(was, "bytes"))
+    assert (got.body, got["Content-Type"]) == (b"content", PAGE)
+    assert answer(lambda was: make(was, "text")).text == "Grüße"
+    got = answer(lambda was: File(make(was, "bytes"), "text/x", "a.txt"))
+    assert (got.body, got["Content-Type"]) == (b"content", "text/x")
+    assert got["Content-Disposition"] == 'attachment; filename="a.txt"'
+    assert all(file.closed for file in opened)
+
+
+def test_a_stream_that_cannot_be_rewound_is_sent_from_where_it_is():
+    class Readable:
+        def read(self):
+            return b"rest"
+
+    def pipe(was):
+        reader, writer = os.pipe()
+        with open(writer, "wb") as file:
+            file.write(b"piped")
+        return open(reader, "rb")
+
+    assert answer(lambda was: Readable()).body == b"rest"
+    assert answer(pipe).body == b"piped"
