@@ -57,6 +57,10 @@ def whole_number(low: int, high: int | None = None) -> Rule:
     return Rule(f"a whole number {span}", convert)
 
 
+MIN_COMPRESSED = 1024
+"""Bytes of a body below which compressing it never pays; the request path does not even look."""
+
+
 def seconds(low: float = 0, *, above: bool = False) -> Rule:
     """Accept a finite number of seconds of at least ``low`` (``above``: greater than it)."""
 
@@ -144,7 +148,7 @@ class Settings:
     max_connections: int = setting(10000, whole_number(1), "open connections per worker")
     max_queued: int = setting(1024, whole_number(1), "requests waiting for a thread, per worker")
     compress: bool = setting(True, SWITCH, "compress answers for clients that accept it")
-    compress_min: int = setting(2048, whole_number(0), "smallest answer worth compressing")
+    compress_min: int = setting(2048, whole_number(MIN_COMPRESSED), "smallest answer worth compressing")
     access_log: bool = setting(True, SWITCH, "log each request")
     devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from skitai.config import MIN_COMPRESSED
 from skitai.errors import HTTPError
 from skitai.server import representation
 from skitai.server.error_page import render_error
@@ -187,7 +188,7 @@ class Exchange:
         status = head.status
         if status == 200:
             head.length = len(body)
-            if head.fields is not None or len(body) >= 1024 or "range" in request.headers:
+            if head.fields is not None or len(body) >= MIN_COMPRESSED or "range" in request.headers:
                 body = representation.select(request, head, body, self.channel.server.settings)
                 # RFC 9110, 8.6: a 304 must not claim that the content it stands for is empty.
                 head.length = None if head.status == 304 else len(body)
