@@ -46,11 +46,12 @@ class RouteEndpoint:
         run: answers an exchange.
     """
 
-    __slots__ = ("_app", "content_types", "max_body", "missing", "mode", "run")
+    __slots__ = ("_app", "content_types", "max_body", "missing", "mode", "run", "takes_body")
 
     def __init__(self, app: Atila, route: Route) -> None:
         self._app = app
         self.missing = False
+        self.takes_body = True
         types = route.options.get("content_types") or ()
         self.content_types = frozenset(
             kind.lower() for kind in ([types] if isinstance(types, str) else types)
@@ -180,7 +181,7 @@ def _compile_async_stream(
 class ErrorEndpoint:
     """What the router answers when there is no route: 404, 405, 406, a redirect, OPTIONS."""
 
-    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode")
+    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode", "takes_body")
 
     def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
         self._app = app
@@ -188,7 +189,8 @@ class ErrorEndpoint:
         self._fields = fields
         self.mode = Mode.LOOP
         self.missing = error.code == 404
-        self.max_body = 64 * 1024
+        self.max_body = 0
+        self.takes_body = False
 
     def run(self, exchange: Exchange) -> None:
         exchange.fail(self._error, self._fields)

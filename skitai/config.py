@@ -148,7 +148,7 @@ class Settings:
     max_connections: int = setting(10000, whole_number(1), "open connections per worker")
     max_queued: int = setting(1024, whole_number(1), "requests waiting for a thread, per worker")
     compress: bool = setting(True, SWITCH, "compress answers for clients that accept it")
-    compress_min: int = setting(2048, whole_number(MIN_COMPRESSED), "smallest answer worth compressing")
+    compress_min: int = setting(2048, whole_number(MIN_COMPRESSED), "smallest answer to compress")
     access_log: bool = setting(True, SWITCH, "log each request")
     devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
 

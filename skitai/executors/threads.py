@@ -159,7 +159,7 @@ class ThreadPool:
             job, argument = item
             try:
                 job(argument)
-            except Exception:
+            except BaseException:  # a SystemExit must not end the thread either
                 log.exception("a job of the thread pool failed")
             # The last request must not stay alive until the next one comes.
             del item, job, argument

@@ -53,8 +53,10 @@ class AppHandler:
         endpoint = exchange.endpoint = self._resolve(exchange)
         if exchange.body is None:
             self._starters[endpoint.mode](exchange)
-        else:
+        elif endpoint.takes_body:
             exchange.collect_body(endpoint.max_body, self._start)
+        else:
+            exchange.pass_over_body(self._start)
 
     def _first(self, exchange: Exchange) -> Endpoint:
         """The endpoint of the first app that has one, else the first app's way to say 404."""

@@ -26,6 +26,7 @@ class Endpoint(Protocol):
     Attributes:
         mode: where ``run`` is called.
         max_body: bytes of request body it accepts; None: ``Settings.max_upload_size``.
+        takes_body: False for an answer that is the same whatever the body is, e.g. 404.
         missing: the app has nothing here; another app on the same point may.
         run: answers the exchange, after its body has arrived. A coroutine must not raise.
     """
@@ -35,6 +36,9 @@ class Endpoint(Protocol):
 
     @property
     def max_body(self) -> int | None: ...
+
+    @property
+    def takes_body(self) -> bool: ...
 
     @property
     def missing(self) -> bool: ...

@@ -34,7 +34,7 @@ class AccessLog:
     def __init__(self, descriptor: int, worker: str) -> None:
         self._descriptor = descriptor
         self._worker = worker
-        self._records: deque[tuple[Exchange, float, float]] = deque()
+        self._records: deque[tuple[Exchange, int, int, float, float]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="skitai-log", daemon=True)
         self._thread.start()
@@ -42,7 +42,9 @@ class AccessLog:
     def record(self, exchange: Exchange) -> None:
         """Remember a finished exchange; any thread."""
         now = time.perf_counter()
-        self._records.append((exchange, time.time(), now - exchange.started))
+        # Copied, because the handler of a lost exchange may still go on and set them.
+        status, sent = exchange.status, exchange.bytes_sent
+        self._records.append((exchange, status, sent, time.time(), now - exchange.started))
 
     def close(self) -> None:
         """Write what is left and end."""
@@ -66,7 +68,9 @@ class AccessLog:
                 # Nobody can be told that the log is gone; requests go on.
                 records.clear()
 
-    def _format(self, exchange: Exchange, finished: float, duration: float) -> str:
+    def _format(
+        self, exchange: Exchange, status: int, sent: int, finished: float, duration: float
+    ) -> str:
         request = exchange.request
         headers = request.headers
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(finished))
@@ -74,7 +78,7 @@ class AccessLog:
         return (
             f"{stamp} [request:{self._worker}] {exchange.channel.peer[0] or '-'} "
             f"{request.method} {_printable(request.target)} HTTP/{request.version} {body} "
-            f"{exchange.status} {exchange.bytes_sent} {duration * 1000:.2f}ms "
+            f"{status} {sent} {duration * 1000:.2f}ms "
             f'"{_printable(headers.get("user-agent", "-"))}" '
             f'{_printable(headers.get("host", "-"))} "{_printable(headers.get("referer", "-"))}"\n'
         )

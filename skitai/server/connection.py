@@ -30,6 +30,7 @@ LINGER_SECONDS = 2.0
 HALF_CLOSED_SECONDS = 1.0
 DRAIN_IDLE_SECONDS = 1.0
 MIN_BODY_RATE = 240  # bytes a second that a client must keep up on average
+CLIENT_LEFT = 499  # in the access log only: nobody was there to get an answer
 JOIN_SIZE = 64 * 1024  # bytes; larger bodies are not copied behind their head
 _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
@@ -139,6 +140,7 @@ class Connection:
         self.server.closed(self)
         if running is not None:
             running.lost()
+            self._log_lost(running)
         for exchange in waiting:
             exchange.release()
 
@@ -348,6 +350,14 @@ class Connection:
             server.loop.call_soon_threadsafe(self._advance)
         elif self._half_closed:  # since `keep` was decided
             server.loop.call_soon_threadsafe(self._shut)
+
+    def _log_lost(self, exchange: Exchange) -> None:
+        access_log = self.server.access_log
+        if access_log is None:
+            return
+        if not exchange.answered:
+            exchange.status, exchange.bytes_sent = CLIENT_LEFT, 0
+        access_log.record(exchange)
 
     # -- the end and the clock (on the loop)
 

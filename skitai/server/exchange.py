@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("skitai")
 
+SHORT_BODY = 64 * 1024  # bytes
+
 
 class ClientGone(Exception):
     """The client left before the response was complete."""
@@ -148,6 +150,19 @@ class Exchange:
                 self.channel.expect_body(self)
             else:
                 self.fail(HTTPError(417, "only the expectation 100-continue is known"))
+
+    def pass_over_body(self, then: Callable[[Exchange], None]) -> None:
+        """Call ``then(exchange)`` for an answer that does not depend on the body.
+
+        A short body is waited for, so that the connection can go on; otherwise the answer comes at
+        once and the connection ends with it.
+        """
+        body = self.body
+        short = body is not None and body.length is not None and body.length <= SHORT_BODY
+        if body is None or body.complete or not short or "expect" in self.request.headers:
+            then(self)
+        else:
+            self._then = then
 
     def receive(self, data: bytes) -> None:
         """A piece of the body arrived; called by the channel."""

@@ -84,8 +84,9 @@ class FileSender:
                 chunk = os.pread(self._descriptor, min(stop - start, CHUNK_SIZE), start)
                 sent = len(chunk)
                 output.send(chunk)
-            except (BrokenPipeError, ConnectionError):
-                self._exchange.gone = True
+            except ConnectionError:
+                # A transport that has seen the client's end of file would not notice by itself.
+                self._exchange.abort()
                 return 0
         if sent == 0:
             raise OSError("the file became shorter while it was sent")

@@ -81,7 +81,7 @@ class IteratorStream:
             exchange.end()
         except ClientGone:
             pass
-        except Exception as exc:
+        except BaseException as exc:  # a SystemExit must not end the thread
             exchange.crash(exc)
         self._close()
 

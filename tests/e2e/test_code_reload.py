@@ -178,7 +178,9 @@ def test_a_mistake_in_production_keeps_the_old_workers(launch):
     old = set(service.workers())
     write_files(service.folder, {"myapp/words.py": "raise RuntimeError('not yet')\n"})
     service.send(signal.SIGHUP)
-    service.wait_for_log(r"reload given up, the old workers go on: .*not yet \(myapp/words.py, line 1\)")
+    service.wait_for_log(
+        r"reload given up, the old workers go on: .*not yet \(myapp/words.py, line 1\)"
+    )
     eventually(lambda: set(service.workers()) == old, "only the old workers")
     assert text_of(service) == "first"
     write_files(service.folder, {"myapp/words.py": words("ready")})

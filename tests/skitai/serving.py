@@ -70,6 +70,7 @@ class ToyEndpoint:
     run: Callable[[Exchange], Any]
     mode: Mode
     max_body: int = 1_000_000
+    takes_body: bool = True
     missing: bool = False
 
 

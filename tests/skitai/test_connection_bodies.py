@@ -465,3 +465,16 @@ def test_a_request_too_many_is_503(app: Toy) -> None:
             assert client.read().body == gate.name.encode()
         third.send("GET /thread HTTP/1.1", "Host: a")
         assert third.read().status == 200
+
+
+def test_an_answer_that_ignores_the_body_comes_before_a_long_one_and_keeps_short_ones_alive():
+    app = Toy()
+    app.loop("/no", lambda exchange: answer(exchange, b"no"), takes_body=False)
+    with Serving(app) as serving:
+        client = serving.connect()
+        client.send("POST /no HTTP/1.1", "Host: x", "Content-Length: 5", body=b"12345")
+        assert client.read("POST").body == b"no"
+        client.send("POST /no HTTP/1.1", "Host: x", "Content-Length: 70000000", body=b"12345")
+        reply = client.read("POST")
+        assert (reply.status, reply.body) == (200, b"no")
+        assert reply.get("connection") == "close"
