@@ -23,7 +23,7 @@ from skitai.server.exchange import ClientGone
 from skitai.server.streaming import stream_async
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from atila.app import Atila
     from atila.routing import Route
@@ -63,10 +63,10 @@ class RouteEndpoint:
         self.run: Callable[[Exchange], Any]
         if inspect.isasyncgenfunction(route.function):
             self.mode = Mode.COROUTINE
-            self.run = _compile_async_stream(app, route, call)
+            self.run = _compile_coroutine(app, route, _answer_with_stream(call))
         elif inspect.iscoroutinefunction(route.function):
             self.mode = Mode.COROUTINE
-            self.run = _compile_coroutine(app, route, call)
+            self.run = _compile_coroutine(app, route, _answer_with_result(call))
             if never_waits(route.function):
                 self.mode = Mode.LOOP
                 self.run = _compile_at_once(app, route, call, self.run)
@@ -134,14 +134,14 @@ def _compile_function(
 
 
 def _compile_coroutine(
-    app: Atila, route: Route, call: Callable[[Was], Any]
+    app: Atila, route: Route, answer: Callable[[Was], Awaitable[None]]
 ) -> Callable[[Exchange], Any]:
     async def run(exchange: Exchange) -> None:
         was = Was(app, exchange, route)
         try:
             if exchange.body is not None and exchange.body.size > PARSED_ON_LOOP:
                 await asyncio.to_thread(was.arguments)
-            send(was, await call(was))
+            await answer(was)
         except ClientGone:
             return
         except FAILURES as exc:
@@ -157,25 +157,18 @@ def _compile_coroutine(
     return run
 
 
-def _compile_async_stream(
-    app: Atila, route: Route, call: Callable[[Was], Any]
-) -> Callable[[Exchange], Any]:
-    async def run(exchange: Exchange) -> None:
-        was = Was(app, exchange, route)
-        try:
-            if exchange.body is not None and exchange.body.size > PARSED_ON_LOOP:
-                await asyncio.to_thread(was.arguments)
-            await stream_async(exchange, lambda: was.response.head(HTML), call(was))
-        except ClientGone:
-            return
-        except FAILURES as exc:
-            answer_failure(was, exc)
-        except asyncio.CancelledError as exc:
-            if exchange.gone:
-                raise
-            answer_failure(was, exc)
+def _answer_with_result(call: Callable[[Was], Any]) -> Callable[[Was], Awaitable[None]]:
+    async def answer(was: Was) -> None:
+        send(was, await call(was))
 
-    return run
+    return answer
+
+
+def _answer_with_stream(call: Callable[[Was], Any]) -> Callable[[Was], Awaitable[None]]:
+    async def answer(was: Was) -> None:
+        await stream_async(was.exchange, lambda: was.response.head(HTML), call(was))
+
+    return answer
 
 
 class ErrorEndpoint:

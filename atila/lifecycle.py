@@ -7,7 +7,6 @@ point and name new routes belong.
 from __future__ import annotations
 
 import inspect
-import logging
 from typing import TYPE_CHECKING, Any
 
 from atila.errors import ConfigError
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from atila.app import Atila
-
-log = logging.getLogger("atila")
 
 SERVICE_PACKAGES = ("services", "exports")
 
@@ -117,8 +114,8 @@ class Lifecycle:
                 continue
             try:
                 hook(self._app)
-            except Exception:
-                log.exception("%s.__umount__ failed", module.__name__)
+            except (Exception, SystemExit):  # the other hooks have to run all the same
+                self._app.logger.exception("%s.__umount__ failed", module.__name__)
 
     def _absolute(self, point: str) -> str:
         """A point is relative to its parent's, unless it is written out with it."""

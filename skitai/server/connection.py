@@ -409,7 +409,11 @@ class Connection:
 
     def _check_idle(self, waited: float) -> None:
         server = self.server
-        if self._parser.in_message:
+        if self._half_closed:
+            # The client's end came in while a thread sent the last answer.
+            if not self._waiting:
+                self._transport.close()
+        elif self._parser.in_message:
             if waited > server.settings.header_timeout:
                 self._refuse(HTTPError(408, "the headers took too long"))
         elif server.draining:

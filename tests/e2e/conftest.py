@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from live_service import LiveService, write_files
+from static_project import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,3 +27,13 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., LiveService]]:
             return service
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    """The project of static files, served."""
+    folder = tmp_path_factory.mktemp("static") / "project"
+    build(folder)
+    service = LiveService(folder)
+    yield service
+    service.close()

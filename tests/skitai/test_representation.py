@@ -254,7 +254,7 @@ def unpacked(response: Response) -> bytes:
     if encoding == "gzip":
         return gzip.decompress(response.body)
     if encoding == "br":
-        brotli = pytest.importorskip("brotli")
+        import brotli
         return bytes(brotli.decompress(response.body))
     assert encoding is None
     return response.body
