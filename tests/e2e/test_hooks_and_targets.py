@@ -6,6 +6,15 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
+SERVE = """
+    import skitai
+    import myapp
+
+    if __name__ == "__main__":
+        skitai.mount ("/", myapp)
+        skitai.run ()
+"""
+
 TRACING_APP = """
     import os
     from atila import Atila
@@ -72,7 +81,7 @@ def test_order_and_process_of_the_hooks(launch, tmp_path, monkeypatch):
     monkeypatch.setenv("TRACE", str(tmp_path / "trace"))
     service = launch(
         {
-            "serve.py": LAUNCH_SCRIPT,
+            "serve.py": SERVE,
             "myapp/__init__.py": TRACING_APP,
             "myapp/services/__init__.py": TRACING_SERVICES,
             "myapp/services/sub.py": TRACING_SUB,

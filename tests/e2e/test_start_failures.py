@@ -19,7 +19,7 @@ HOOKS = "from atila import Atila\n\ndef __app__():\n    return Atila(__name__)\n
 def failing(**sources: str) -> dict[str, str]:
     return {
         "serve.py": sources.get("serve", GOOD.format("port=0")),
-        "myapp/__init__.py": sources.get("app", APP),
+        "myapp/__init__.py": sources.get("app", HOOKS),
         **{name: text for name, text in sources.items() if name.endswith(".py")},
     }
 

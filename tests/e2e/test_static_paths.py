@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 from live_service import eventually
 from static_project import SECRET, SMALL, fetch
