@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from atila.routing import Route
     from skitai.server.exchange import Exchange
 
-log = logging.getLogger("atila")
 _LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,

@@ -45,8 +45,8 @@ class AccessLog:
         self._thread.start()
 
     def record(self, exchange: Exchange) -> None:
-        """Remember a finished exchange; any thread."""
-        # PERF: formatted here; keeping exchanges for the writer to format cost 1.5 us more a request.
+        """Add the line of a finished exchange; any thread."""
+        # Formatted at once: the handler of a lost exchange may still go on and change it.
         self._lines.append(self._format(exchange, time.perf_counter()))
 
     def close(self) -> None:
