@@ -198,6 +198,9 @@ def _no_parameters(path: str) -> Params | None:
     return None
 
 
+_NO_METHODS: frozenset[str] = frozenset()
+
+
 class _Table:
     """The endpoints of one path, by method; none for a path that only wants a slash."""
 
@@ -280,7 +283,7 @@ class Router:
                 allow = frozenset(literal.endpoints)
                 raise Resolution(405 if allow else 301, allow)
             return endpoint, None
-        allow = frozenset()
+        allow = _NO_METHODS
         at = len(path)
         while at > 0:
             at = path.rfind("/", 0, at)

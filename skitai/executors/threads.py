@@ -19,7 +19,7 @@ log = logging.getLogger("skitai")
 
 WATCH_SECONDS = 0.002
 BEARABLE = 4  # a queue that empties within so many looks needs no more threads
-RELAX_SECONDS = 10.0
+RELAX_SECONDS = 1.0
 
 Job = tuple["Callable[[Any], None]", Any]
 
@@ -35,7 +35,7 @@ class ThreadPool:
     100k requests/s where four answer 91k (plain function, 64 connections, one core). So one thread
     is awake at first. While jobs wait, the loop looks every 2 ms how fast they are taken; when they
     block or take long, more threads are woken, up to ``size``. They go back to sleep, one every
-    10 s, when none was missing.
+    second, when none was missing.
 
     Parameters:
         size: threads, at least 1.
@@ -59,6 +59,7 @@ class ThreadPool:
         self._awake = size if loop is None else 1
         self._submitted = 0
         self._taken = 0  # at the last look
+        self._looked_at = 0.0
         self._watching = False
         self._needed = False  # a job had to wait since the last `_relax`
         self._stopping = False
@@ -112,6 +113,7 @@ class ThreadPool:
         assert self._loop is not None
         self._watching = True
         self._taken = self._submitted - self._queue.qsize()
+        self._looked_at = self._loop.time()
         self._loop.call_later(WATCH_SECONDS, self._watch)
 
     def _watch(self) -> None:
@@ -122,7 +124,9 @@ class ThreadPool:
         speed = self._submitted - waiting - self._taken
         if waiting == 0 or self._stopping:
             return
-        if waiting > speed * BEARABLE:
+        # A look that comes late says nothing: the process did not get the processor.
+        late = self._loop.time() - self._looked_at > 2 * WATCH_SECONDS
+        if waiting > speed * BEARABLE and not late:
             if self._awake == 1:
                 self._loop.call_later(RELAX_SECONDS, self._relax)
             self._needed = True
@@ -134,11 +138,11 @@ class ThreadPool:
             self._look_later()
 
     def _relax(self) -> None:
-        """Put a thread to sleep if none was missing lately."""
+        """Put a thread to sleep if none was missing lately; `_watch` wakes it when it is."""
         assert self._loop is not None
         if self._stopping:
             return
-        if not self._needed and self._queue.qsize() == 0:
+        if not self._needed:
             self._awake -= 1
             self._queue.put(None)
         self._needed = False

