@@ -255,6 +255,7 @@ def unpacked(response: Response) -> bytes:
         return gzip.decompress(response.body)
     if encoding == "br":
         import brotli
+
         return bytes(brotli.decompress(response.body))
     assert encoding is None
     return response.body
