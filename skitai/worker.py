@@ -100,7 +100,7 @@ class Worker:
         settings = self._settings
         if settings.threads:
             self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
-        if settings.access_log:
+        if settings.access_log and sys.stdout is not None:  # None: closed by whoever started us
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
         dispatcher = self._build()
         server = Server(loop, settings, dispatcher.dispatch, self._access_log)
