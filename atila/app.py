@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 import skitai
 from atila.binding import Signature
@@ -192,10 +191,7 @@ class Resolver:
         if verdict.code == 404:
             return self._missing
         if verdict.code == 301:
-            location = f"{quote(request.path)}/"
-            if request.query:
-                location += f"?{request.query}"
-            return ErrorEndpoint(self._app, HTTPError(301), [("Location", location)])
+            return ErrorEndpoint(self._app, HTTPError(301), [("Location", request.slashed())])
         allow = [("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"})))]
         if request.method == "OPTIONS":
             return ErrorEndpoint(self._app, HTTPError(204), allow)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("skitai")
 
 OVERLOADED = HTTPError(503, "the server is busy")
-RETRY_AFTER = [("Retry-After", "5")]
 
 
 class AppHandler:
@@ -77,7 +76,7 @@ class AppHandler:
         try:
             self._pool.submit(_run, exchange)
         except PoolFull:
-            exchange.fail(OVERLOADED, RETRY_AFTER)
+            exchange.fail(OVERLOADED)
 
 
 def _run_here(exchange: Exchange) -> None:

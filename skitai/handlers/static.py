@@ -40,9 +40,7 @@ class StaticHandler:
         if found is None:
             return False
         if found is ADD_SLASH:
-            path, mark, query = exchange.request.target.partition("?")
-            location = "/" + path.rpartition("://")[2].lstrip("/") + "/" + mark + query
-            exchange.respond(Head(301, fields=[("Location", location)]), b"")
+            exchange.respond(Head(301, fields=[("Location", exchange.request.slashed())]), b"")
             return True
         try:
             self._send(exchange, found)

@@ -204,7 +204,7 @@ class Connection:
             if exchange.failure is None:
                 self.server.dispatch(exchange)
             else:
-                exchange.fail(exchange.failure, self.server.failure_fields(exchange.failure))
+                exchange.fail(exchange.failure)
         except Exception as exc:
             exchange.crash(exc)
 
@@ -225,7 +225,7 @@ class Connection:
         exchange = self._receiving
         if exchange is not None and exchange is self._active:
             if not exchange.answered:
-                exchange.fail(error, self.server.failure_fields(error))
+                exchange.fail(error)
             return
         if exchange is not None and exchange in self._waiting:
             exchange.failure = error

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skitai.config import Settings
-    from skitai.errors import HTTPError
     from skitai.server.access_log import AccessLog
     from skitai.server.exchange import Exchange
 
@@ -86,10 +85,6 @@ class Server:
         self._connections.discard(connection)
         if self._emptied is not None and not self._connections:
             self._emptied.set()
-
-    def failure_fields(self, error: HTTPError) -> list[tuple[str, str]] | None:
-        """Headers that go with an error of the server itself."""
-        return [("Retry-After", "5")] if error.code == 503 else None
 
     async def drain(self, timeout: float) -> bool:
         """Stop accepting, let running requests finish; True when all did within ``timeout`` s.

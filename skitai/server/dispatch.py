@@ -61,7 +61,8 @@ class Site:
                 handler.handle(exchange)
                 return
             if len(path) == len(point) - 1 and point.startswith(path):
-                _add_slash(exchange)
+                # 308: method and body stay.
+                exchange.respond(Head(308, fields=[("Location", request.slashed())]), b"")
                 return
         if path == "*":
             describe_server(exchange)
@@ -78,15 +79,6 @@ class Site:
 def describe_server(exchange: Exchange) -> None:
     """Answer OPTIONS for the server as a whole (RFC 9110, 9.3.7)."""
     exchange.respond(Head(204, fields=[("Allow", METHODS)]), b"")
-
-
-def _add_slash(exchange: Exchange) -> None:
-    """Send the client of ``/point`` to ``/point/``; method, body and query stay (308)."""
-    path, mark, query = exchange.request.target.partition("?")
-    # An absolute-form target would send the client to the host it named itself: keep the path only.
-    location = path if path.startswith("/") else exchange.request.path
-    location = "/" + location.strip("/") + "/" + mark + query
-    exchange.respond(Head(308, fields=[("Location", location)]), b"")
 
 
 class Dispatcher:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("skitai")
 
 SHORT_BODY = 64 * 1024  # bytes
+RETRY_SECONDS = "5"
 
 
 class ClientGone(Exception):
@@ -244,7 +245,12 @@ class Exchange:
         self.channel.when_writable(callback)
 
     def fail(self, error: HTTPError, fields: Fields | None = None) -> None:
-        """Answer with an error that no app renders, e.g. 404 for an unknown host."""
+        """Answer with an error that no app renders, e.g. 404 for an unknown host.
+
+        A 503 says when to come again (RFC 9110, 10.2.3).
+        """
+        if error.code == 503 and fields is None:
+            fields = [("Retry-After", RETRY_SECONDS)]
         content_type, body = render_error(error, self.request.headers.get("accept", ""))
         self.respond(
             representation.Head(error.code, content_type, fields, reason=error.reason), body

@@ -6,7 +6,7 @@ A protocol parser makes it when the head is complete; dispatch, handlers and app
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from skitai.wire.errors import MalformedRequest
 
@@ -42,6 +42,15 @@ class Request:
         self.query = query
         self.version = version
         self.headers = headers
+
+    def slashed(self) -> str:
+        """Path and query with a slash behind the path, to redirect to.
+
+        Made from the decoded path, so that the host of an absolute-form target is not in it, and
+        with one slash at its start, so that no client takes what follows for a host.
+        """
+        _, mark, query = self.target.partition("?")
+        return f"/{quote(self.path.strip('/'))}/{mark}{query}"
 
 
 def split_target(target: str, method: str, headers: dict[str, str]) -> tuple[str, str]:
