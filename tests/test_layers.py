@@ -29,6 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "preference": {"errors", "importer"},
     "targets": {"errors", "importer", "preference"},
     "wire": {"errors"},
+    "stores": {"errors"},
     "net": {"errors", "config", "log", "wire"},
     "executors": {"errors", "config", "log"},
     "server": {"errors", "config", "log", "wire", "net", "executors"},
@@ -66,6 +67,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.server.exchange",
     "skitai.server.representation",
     "skitai.server.streaming",
+    "skitai.stores.local",
     "skitai.wire.forms",
     "skitai.wire.multipart",
 }

@@ -1,0 +1,1 @@
+"""Values that requests share: within a worker, or between all of them."""
