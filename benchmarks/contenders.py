@@ -1,4 +1,4 @@
-"""Who is measured and at what: the rows of work and the command line of each contender.
+"""Who is measured: the command line of each contender and the kinds of work it does.
 
 Read by the command line for its choices and by the suite for what to start. Every contender runs
 one worker on one core with its access log off, unless its name says otherwise.
@@ -8,62 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SYNC, ASYNC = "sync", "async"
+from benchmarks.rows import ASYNC, FORM, JSON, PLAINTEXT, ROWS, SESSION, SYNC, TEMPLATE, Row
+
 LIMIT, OURS = "bare", "ours"
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One kind of work: a request target and what the right answer to it is."""
-
-    name: str
-    style: str
-    title: str
-    target: str
-    content_type: str
-    # Further targets, asked before timing, show that the answer is computed and not a constant.
-    answers: dict[str, object]
-
-
-def _rows() -> tuple[Row, ...]:
-    rows = []
-    for style, prefix, how in ((SYNC, "", "plain function"), (ASYNC, "/async", "`async def`")):
-        hello, item = f"{prefix}/plaintext", f"{prefix}/items"
-        rows.append(
-            Row(
-                name=f"plaintext-{style}",
-                style=style,
-                title=f"Plaintext, {how}",
-                target=hello,
-                content_type="text/plain",
-                answers={hello: b"Hello, World!"},
-            )
-        )
-        rows.append(
-            Row(
-                name=f"json-{style}",
-                style=style,
-                title=f"JSON with an int path parameter and a query parameter, {how}",
-                target=f"{item}/42?q=hello",
-                content_type="application/json",
-                answers={
-                    f"{item}/42?q=hello": {"id": 42, "q": "hello"},
-                    f"{item}/7?q=other": {"id": 7, "q": "other"},
-                },
-            )
-        )
-    return tuple(rows)
-
-
-ROWS = _rows()
+# Works that need no more than a server, those of a framework without templates and sessions, all.
+SIMPLE = (PLAINTEXT, JSON)
+CHECKED = (*SIMPLE, FORM)
+EVERY = (*CHECKED, SESSION, TEMPLATE)
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
     """One server and application under measure.
 
-    `command` follows the interpreter; `{port}` stands for the port. `needs` are the distributions
-    whose versions are reported and whose absence explains a failure.
+    `command` follows the interpreter; `{port}` stands for the port. It does its `works` in each of
+    its `styles`, but for the rows it is `unable` to do. `needs` are the distributions whose
+    versions are reported and whose absence explains a failure.
     """
 
     name: str
@@ -71,12 +31,18 @@ class Contender:
     command: tuple[str, ...]
     styles: tuple[str, ...]
     needs: tuple[str, ...]
+    works: tuple[str, ...] = SIMPLE
+    unable: tuple[str, ...] = ()
     remark: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the rows this contender can do: those of its styles."""
-        return tuple(row for row in ROWS if row.style in self.styles)
+        """Return the rows this contender can do."""
+        return tuple(
+            row
+            for row in ROWS
+            if row.style in self.styles and row.work in self.works and row.name not in self.unable
+        )
 
 
 def _granian(interface: str, module: str, *options: str) -> tuple[str, ...]:
@@ -92,10 +58,23 @@ def _uvicorn(module: str) -> tuple[str, ...]:
     return (*fixed.split(), *quiet, f"benchmarks.apps.{module}:app")
 
 
+def _gunicorn(module: str) -> tuple[str, ...]:
+    fixed = "-m gunicorn --bind 127.0.0.1:{port} --workers 1 --log-level warning"
+    threads = "--worker-class gthread --threads 8 --keep-alive 30"
+    return (*fixed.split(), *threads.split(), f"benchmarks.apps.{module}:app")
+
+
 BOTH = (SYNC, ASYNC)
 OURS_COMMAND = ("benchmarks/apps/ours.py", "--port", "{port}", "--workers", "1")
 # Granian's default for WSGI is several threads; one is its best figure on one core.
 ONE_THREAD = ("--blocking-threads", "1")
+GTHREAD = "gthread, 8 threads; the sync worker reconnects for each request and is as fast"
+FALCON = ("falcon", "pydantic")
+FLASK = ("flask", "pydantic", "jinja2", "itsdangerous")
+DJANGO = ("django", "jinja2")
+BLACKSHEEP = ("blacksheep", "pydantic", "jinja2", "itsdangerous")
+STARLETTE = ("starlette", "pydantic", "python-multipart", "jinja2", "itsdangerous")
+FASTAPI = ("fastapi", *STARLETTE)
 
 CONTENDERS = (
     Contender(
@@ -106,7 +85,7 @@ CONTENDERS = (
         ("uvloop", "httptools"),
         remark="the limit: answers written by hand in the protocol, no functions",
     ),
-    Contender(OURS, "skitai + atila", OURS_COMMAND, BOTH, ("skitai",)),
+    Contender(OURS, "skitai + atila", OURS_COMMAND, BOTH, ("skitai", "jinja2"), EVERY),
     Contender(
         "ours-log",
         "skitai + atila, access log on",
@@ -134,28 +113,42 @@ CONTENDERS = (
         "Granian + Falcon (WSGI)",
         _granian("wsgi", "with_falcon", *ONE_THREAD),
         (SYNC,),
-        ("granian", "falcon"),
+        ("granian", *FALCON),
+        CHECKED,
     ),
     Contender(
         "granian-flask",
         "Granian + Flask (WSGI)",
         _granian("wsgi", "with_flask", *ONE_THREAD),
         (SYNC,),
-        ("granian", "flask"),
+        ("granian", *FLASK),
+        EVERY,
+    ),
+    Contender(
+        "granian-django",
+        "Granian + Django (WSGI)",
+        _granian("wsgi", "with_django", *ONE_THREAD),
+        (SYNC,),
+        ("granian", *DJANGO),
+        EVERY,
     ),
     Contender(
         "granian-blacksheep",
         "Granian + BlackSheep (ASGI)",
         _granian("asgi", "with_blacksheep"),
         (ASYNC,),
-        ("granian", "blacksheep"),
+        ("granian", *BLACKSHEEP),
+        EVERY,
+        # What its template engine adds to the name of a template.
+        environment={"APP_JINJA_EXTENSION": ".html"},
     ),
     Contender(
         "granian-fastapi",
         "Granian + FastAPI (ASGI)",
         _granian("asgi", "with_fastapi"),
         BOTH,
-        ("granian", "fastapi"),
+        ("granian", *FASTAPI),
+        EVERY,
     ),
     Contender("uvicorn-asgi", "uvicorn, raw ASGI", _uvicorn("raw_asgi"), (ASYNC,), ("uvicorn",)),
     Contender(
@@ -163,33 +156,44 @@ CONTENDERS = (
         "uvicorn + Starlette",
         _uvicorn("with_starlette"),
         BOTH,
-        ("uvicorn", "starlette"),
+        ("uvicorn", *STARLETTE),
+        EVERY,
+        # Reading a form needs `await`.
+        unable=(f"{FORM}-{SYNC}",),
     ),
     Contender(
         "uvicorn-fastapi",
         "uvicorn + FastAPI",
         _uvicorn("with_fastapi"),
         BOTH,
-        ("uvicorn", "fastapi"),
+        ("uvicorn", *FASTAPI),
+        EVERY,
     ),
     Contender(
         "bjoern-falcon",
         "bjoern + Falcon",
         ("-m", "benchmarks.apps.with_falcon", "--port", "{port}"),
         (SYNC,),
-        ("bjoern", "falcon"),
+        ("bjoern", *FALCON),
+        CHECKED,
         remark="the function runs on the event loop: one slow request stops all others",
     ),
     Contender(
         "gunicorn-flask",
         "gunicorn + Flask",
-        (
-            *"-m gunicorn --bind 127.0.0.1:{port} --workers 1 --log-level warning".split(),
-            *"--worker-class gthread --threads 8 --keep-alive 30".split(),
-            "benchmarks.apps.with_flask:app",
-        ),
+        _gunicorn("with_flask"),
         (SYNC,),
-        ("gunicorn", "flask"),
-        remark="gthread, 8 threads; the sync worker reconnects for each request and is as fast",
+        ("gunicorn", *FLASK),
+        EVERY,
+        remark=GTHREAD,
+    ),
+    Contender(
+        "gunicorn-django",
+        "gunicorn + Django",
+        _gunicorn("with_django"),
+        (SYNC,),
+        ("gunicorn", *DJANGO),
+        EVERY,
+        remark=GTHREAD,
     ),
 )

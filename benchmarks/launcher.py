@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psutil
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
+
+    from benchmarks.rows import Request
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -35,11 +37,12 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said to one GET."""
+    """What a server said to one request; `cookies` are those it set, as they came."""
 
     status: int
     content_type: str
     body: bytes
+    cookies: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,24 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def ask(port: int, target: str, timeout: float = 5.0) -> Answer:
-    """GET `target` from 127.0.0.1 within `timeout` seconds; raises OSError or HTTPException."""
+def ask(port: int, request: Request, timeout: float = 5.0) -> Answer:
+    """Send `request` to 127.0.0.1, `timeout` in seconds; raises OSError or HTTPException."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request("GET", target)
+        body, headers = request.body.encode() or None, dict(request.headers)
+        connection.request(request.method, request.target, body, headers)
         response = connection.getresponse()
         content_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
-        return Answer(response.status, content_type, response.read())
+        cookies = _cookies(response.headers.get_all("Set-Cookie", []))
+        return Answer(response.status, content_type, response.read(), cookies)
     finally:
         connection.close()
+
+
+def _cookies(headers: Sequence[str]) -> dict[str, str]:
+    """Return name and value of each Set-Cookie header, the value as it is to be sent back."""
+    pairs = (header.partition(";")[0].partition("=") for header in headers)
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _kill(process: psutil.Process) -> None:
@@ -133,8 +144,8 @@ class Server:
         """The process at the top of the tree."""
         return self._process.pid
 
-    def wait(self, target: str, timeout: float = START_SECONDS) -> float:
-        """Ask for `target` until there is an answer; return the seconds since the start.
+    def wait(self, request: Request, timeout: float = START_SECONDS) -> float:
+        """Send `request` until there is an answer; return the seconds since the start.
 
         Raises LaunchError with the last line of the output if the server ends or stays silent.
         """
@@ -144,7 +155,7 @@ class Server:
             if left <= 0:
                 raise LaunchError(f"no answer within {timeout:g} s{self._last_words()}")
             try:
-                ask(self.port, target, timeout=left)
+                ask(self.port, request, timeout=left)
             except (OSError, http.client.HTTPException):
                 if self._ended(PAUSE_SECONDS):
                     code = self._process.wait()

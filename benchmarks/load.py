@@ -10,8 +10,12 @@ import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-SUMMARY = Path(__file__).with_name("wrk_summary.lua")
+if TYPE_CHECKING:
+    from benchmarks.rows import Request
+
+SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 class LoadError(Exception):
@@ -33,11 +37,13 @@ class Load:
     client_seconds: float
 
 
-def drive(port: int, target: str, *, seconds: int, connections: int, core: int) -> Load:
-    """Ask 127.0.0.1 for `target` as fast as it answers; raises LoadError."""
+def drive(port: int, request: Request, *, seconds: int, connections: int, core: int) -> Load:
+    """Send `request` to 127.0.0.1 as fast as it answers; raises LoadError."""
     command = ["taskset", "-c", str(core), "wrk", "--threads", "1"]
     command += ["--connections", str(connections), "--duration", f"{seconds}s"]
-    command += ["--script", str(SUMMARY), f"http://127.0.0.1:{port}{target}"]
+    command += ["--script", str(SCRIPT), f"http://127.0.0.1:{port}{request.target}", "--"]
+    command += [request.method, request.body]
+    command += [word for header in request.headers.items() for word in header]
     before = _children_seconds()
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
@@ -49,7 +55,7 @@ def drive(port: int, target: str, *, seconds: int, connections: int, core: int) 
 
 
 def parse(output: str, client_seconds: float) -> Load:
-    """Read the summary that wrk_summary.lua prints last; raises LoadError if it is not there."""
+    """Read the summary that wrk.lua prints last; raises LoadError if it is not there."""
     last = output.strip().rpartition("\n")[2]
     try:
         figures = json.loads(last)

@@ -9,7 +9,8 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.contenders import CONTENDERS, ROWS, Contender, Row
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.rows import ROWS, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

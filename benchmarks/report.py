@@ -8,7 +8,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import LIMIT, OURS, Row
+from benchmarks.contenders import LIMIT, OURS
 from benchmarks.environment import ROOT
 from benchmarks.suite import WARM_UP_SECONDS, Outcome, Sample
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from benchmarks.plan import Plan
+    from benchmarks.rows import Row
 
 # Below this share of its core the server was not what held the figure down.
 BUSY = 0.90
@@ -86,12 +87,13 @@ def document(
     """Return the whole report."""
     parts = [f"# Benchmark of {now:%Y-%m-%d %H:%M} UTC", _facts(machine, versions)]
     parts.append(_method(plan, cores))
-    parts += [f"## {row.title} (`{row.name}`)\n\n{row_table(row, outcomes)}" for row in plan.rows]
+    for row in plan.rows:
+        parts += [f"## {row.title} (`{row.name}`)", row.note, row_table(row, outcomes)]
     parts.append(f"## Start-up and memory\n\n{resource_table(outcomes)}")
     notes = warnings(plan.rows, outcomes)
     if notes:
         parts.append("## Warnings\n\n" + "\n".join(f"- {note}" for note in notes))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def row_table(row: Row, outcomes: Sequence[Outcome]) -> str:
@@ -199,13 +201,13 @@ def _method(plan: Plan, cores: tuple[int, int]) -> str:
         f"{plan.connections} keep-alive connections from core {client}. Access logs are off unless "
         f"the name says otherwise. Rounds: {plan.rounds}, interleaved: in each, every contender is "
         "started anew, timed from its start to its first answer, its memory read after that one "
-        "answer; then for each row its answers are checked (status, type, body), and it is warmed "
-        f"up for {WARM_UP_SECONDS} s and driven for {plan.seconds} s. Figures are medians over the "
-        "rounds. `CPU µs/req` is user and system time of the server's processes for one request "
-        "and the figure least disturbed by other work on the machine; `server CPU` is their share "
-        "of the core while driven. `ours ÷ it` above 1 means that skitai + atila is faster. USS "
-        "counts memory that belongs to one process alone, PSS adds shared pages once, both over "
-        "all processes of the server."
+        "answer; then for each row its answers are checked (status, type, body; cookies are kept "
+        f"and sent back), and it is warmed up for {WARM_UP_SECONDS} s and driven for "
+        f"{plan.seconds} s. Figures are medians over the rounds. `CPU µs/req` is user and system "
+        "time of the server's processes for one request and the figure least disturbed by other "
+        "work on the machine; `server CPU` is their share of the core while driven. `ours ÷ it` "
+        "above 1 means that skitai + atila is faster. USS counts memory that belongs to one process "
+        "alone, PSS adds shared pages once, both over all processes of the server."
     )
 
 

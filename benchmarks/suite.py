@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING
 
 from benchmarks.launcher import Answer, LaunchError, Memory, Server, ask, free_port
 from benchmarks.load import Load, LoadError, drive
+from benchmarks.rows import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.contenders import Contender, Row
+    from benchmarks.contenders import Contender
     from benchmarks.plan import Plan
+    from benchmarks.rows import Case, Request, Row
 
 WARM_UP_SECONDS = 1
+# Frameworks differ in how they refuse wrong input.
+REFUSALS = (400, 422)
 
 
 class WrongAnswer(Exception):
@@ -83,19 +87,37 @@ def measure(
     return outcomes
 
 
-def check(row: Row, get: Callable[[str], Answer]) -> None:
-    """Raise WrongAnswer unless `get` gives the row's status, content type and bodies."""
-    for target, body in row.answers.items():
+def check(row: Row, get: Callable[[Request], Answer]) -> Request:
+    """Raise WrongAnswer unless `get` gives the right answer in each case of the row.
+
+    Returns the request to time, with the cookies that were set meanwhile.
+    """
+    cookies: dict[str, str] = {}
+    for case in row.cases:
+        request = case.request
         try:
-            answer = get(target)
+            answer = get(request.with_cookies(cookies))
         except (OSError, http.client.HTTPException) as exc:
-            raise WrongAnswer(f"no answer to {target}: {exc!r}") from exc
-        if answer.status != 200:
-            raise WrongAnswer(f"wrong answer to {target}: status {answer.status}")
-        if answer.content_type != row.content_type:
-            raise WrongAnswer(f"wrong answer to {target}: type {answer.content_type!r}")
-        if _decode(answer.body, like=body) != body:
-            raise WrongAnswer(f"wrong answer to {target}: body {answer.body[:80]!r}")
+            raise WrongAnswer(f"no answer to {request.target}: {exc!r}") from exc
+        wrong = _wrong(answer, case, row.content_type)
+        if wrong:
+            sent = f" with {request.body}" if request.body else ""
+            raise WrongAnswer(f"wrong answer to {request.target}{sent}: {wrong}")
+        cookies.update(answer.cookies)
+    return row.request.with_cookies(cookies)
+
+
+def _wrong(answer: Answer, case: Case, content_type: str) -> str:
+    """Return what is wrong with an answer; nothing if it is right."""
+    if case.answer is REFUSED:
+        return "" if answer.status in REFUSALS else f"status {answer.status}, not refused"
+    if answer.status != 200:
+        return f"status {answer.status}"
+    if answer.content_type != content_type:
+        return f"type {answer.content_type!r}"
+    if _decode(answer.body, like=case.answer) != case.answer:
+        return f"body {answer.body[:80]!r}"
+    return ""
 
 
 def sample(load: Load, server_seconds: float) -> Sample:
@@ -131,7 +153,7 @@ def _visit(
         log=scratch / f"{contender.name}.log",
         environment=contender.environment,
     ) as server:
-        outcome.startups.append(server.wait(rows[0].target))
+        outcome.startups.append(server.wait(rows[0].request))
         outcome.memories.append(server.memory())
         for row in rows:
             _run(outcome, row, server, plan, client_core)
@@ -140,18 +162,18 @@ def _visit(
 def _run(outcome: Outcome, row: Row, server: Server, plan: Plan, core: int) -> None:
     """Check and warm up the row, then drive it and keep the sample or the reason for none."""
     try:
-        check(row, lambda target: ask(server.port, target))
-        _drive(server, row, plan, core, WARM_UP_SECONDS)
-        taken = _drive(server, row, plan, core, plan.seconds)
+        request = check(row, lambda request: ask(server.port, request))
+        _drive(server, request, plan, core, WARM_UP_SECONDS)
+        taken = _drive(server, request, plan, core, plan.seconds)
     except (WrongAnswer, LoadError) as exc:
         outcome.failures[row.name] = str(exc)
     else:
         outcome.samples.setdefault(row.name, []).append(taken)
 
 
-def _drive(server: Server, row: Row, plan: Plan, core: int, seconds: int) -> Sample:
+def _drive(server: Server, request: Request, plan: Plan, core: int, seconds: int) -> Sample:
     before = server.cpu_seconds()
-    load = drive(server.port, row.target, seconds=seconds, connections=plan.connections, core=core)
+    load = drive(server.port, request, seconds=seconds, connections=plan.connections, core=core)
     return sample(load, server.cpu_seconds() - before)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
@@ -13,11 +15,12 @@ import psutil
 import pytest
 
 from benchmarks import launcher, report, suite
-from benchmarks.contenders import CONTENDERS, LIMIT, OURS, ROWS, Row
+from benchmarks.contenders import CONTENDERS, LIMIT, OURS
 from benchmarks.environment import ROOT
-from benchmarks.load import Load, LoadError, parse
+from benchmarks.load import Load, LoadError, drive, parse
 from benchmarks.plan import Plan
 from benchmarks.plan import parse as parse_options
+from benchmarks.rows import REFUSED, ROWS, Request, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +45,24 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        right = body == b"a=1&b=%20" and self.headers["X-Kind"] == "a b" and self.path == "/post"
+        self.send_response(200 if right else 400)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Set-Cookie", "kept=va=lue; Path=/; HttpOnly")
+        self.send_header("Set-Cookie", "other=1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+
+HOME = Request("/")
+POST = Request("/post", "POST", {"X-Kind": "a b"}, "a=1&b=%20")
 
 
 def row(name: str) -> Row:
@@ -207,22 +226,54 @@ def test_a_run_of_wrk_without_figures_is_an_error(output):
 )
 def test_a_wrong_answer_is_refused_with_what_is_wrong(answer, said):
     with pytest.raises(suite.WrongAnswer, match="wrong answer to /plaintext") as caught:
-        suite.check(row("plaintext-sync"), lambda target: answer)
+        suite.check(row("plaintext-sync"), lambda request: answer)
     assert said in str(caught.value)
 
 
 def test_json_is_compared_by_value_and_a_constant_is_found_out():
     constant = launcher.Answer(200, "application/json", b'{"q": "hello",\n "id": 42}')
     with pytest.raises(suite.WrongAnswer, match=r"/items/7\?q=other"):
-        suite.check(row("json-sync"), lambda target: constant)
+        suite.check(row("json-sync"), lambda request: constant)
 
 
 def test_no_answer_is_a_wrong_answer():
-    def refuse(target: str) -> launcher.Answer:
+    def refuse(request: Request) -> launcher.Answer:
         raise ConnectionRefusedError
 
     with pytest.raises(suite.WrongAnswer, match="no answer"):
         suite.check(row("json-sync"), refuse)
+
+
+def test_a_form_that_is_not_refused_is_a_wrong_answer():
+    form = row("form-sync")
+    right = {one.request.body: one.answer for one in form.cases if one.answer is not REFUSED}
+
+    def take(request: Request) -> launcher.Answer:
+        body = json.dumps(right.get(request.body, {})).encode()
+        return launcher.Answer(200, "application/json", body)
+
+    with pytest.raises(suite.WrongAnswer, match="with name=Al&.*: status 200, not refused"):
+        suite.check(form, take)
+
+
+def test_cookies_are_kept_through_the_cases_and_given_to_the_load_generator():
+    held = []
+
+    def count(request: Request) -> launcher.Answer:
+        held.append(request.headers.get("Cookie"))
+        body = b'{"count": %d}' % len(held)
+        return launcher.Answer(200, "application/json", body, {"s": f"v{len(held)}"})
+
+    timed = suite.check(row("session-sync"), count)
+    assert held == [None, "s=v1", "s=v2"]
+    assert timed == Request("/session", headers={"Cookie": "s=v3"})
+
+
+def test_every_row_is_done_by_us_and_a_contender_does_only_what_it_can():
+    able = {one.name: {row.name for row in one.rows()} for one in CONTENDERS}
+    assert able[OURS] == {one.name for one in ROWS}
+    assert able["granian-falcon"] == {"plaintext-sync", "json-sync", "form-sync"}
+    assert able["uvicorn-starlette"] == able[OURS] - {"form-sync"}
 
 
 def test_options_have_defaults_and_a_full_run_is_not_partial():
@@ -259,8 +310,8 @@ def test_a_wrong_option_is_named_with_the_choices(arguments, said, capsys):
 @pytest.mark.e2e
 def test_a_started_server_is_timed_measured_and_gone_afterwards(tmp_path):
     with started(tmp_path, SERVER) as server:
-        assert 0 < server.wait("/") < launcher.START_SECONDS
-        answer = launcher.ask(server.port, "/")
+        assert 0 < server.wait(HOME) < launcher.START_SECONDS
+        answer = launcher.ask(server.port, HOME)
         assert (answer.status, answer.content_type) == (200, "text/plain")
         assert os.sched_getaffinity(server.pid) == {min(os.sched_getaffinity(0))}
         assert server.cpu_seconds() > 0
@@ -274,13 +325,32 @@ def test_a_started_server_is_timed_measured_and_gone_afterwards(tmp_path):
 
 
 @pytest.mark.e2e
+def test_method_headers_and_body_are_sent_and_cookies_come_back(tmp_path):
+    with started(tmp_path, SERVER) as server:
+        server.wait(HOME)
+        answer = launcher.ask(server.port, POST)
+        assert (answer.status, answer.cookies) == (200, {"kept": "va=lue", "other": "1"})
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_the_load_generator_sends_the_same_request(tmp_path):
+    core = min(os.sched_getaffinity(0))
+    with started(tmp_path, SERVER) as server:
+        server.wait(HOME)
+        right = drive(server.port, POST, seconds=1, connections=1, core=core)
+        assert right.requests > 0
+        assert right.faults == {}
+
+
+@pytest.mark.e2e
 def test_an_interrupted_run_leaves_no_process(tmp_path):
     pids = []
 
     def interrupted() -> None:
         with started(tmp_path, SERVER) as server:
-            server.wait("/")
-            pids.extend([server.pid, int(launcher.ask(server.port, "/").body)])
+            server.wait(HOME)
+            pids.extend([server.pid, int(launcher.ask(server.port, HOME).body)])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -293,7 +363,7 @@ def test_an_interrupted_run_leaves_no_process(tmp_path):
 def test_a_server_deaf_to_term_is_killed(tmp_path):
     deaf = f"import signal; signal.signal({int(signal.SIGTERM)}, signal.SIG_IGN)\n{SERVER}"
     with started(tmp_path, deaf) as server:
-        server.wait("/")
+        server.wait(HOME)
         server.stop(timeout=0.05)
         assert not alive(server.pid)
 
@@ -304,7 +374,7 @@ def test_a_server_that_ends_at_start_gives_its_error_as_reason(tmp_path):
         started(tmp_path, "raise ImportError('no module named peer')") as server,
         pytest.raises(launcher.LaunchError, match="code 1: ImportError: no module named peer"),
     ):
-        server.wait("/")
+        server.wait(HOME)
 
 
 @pytest.mark.e2e
@@ -314,4 +384,4 @@ def test_a_silent_server_is_given_up(tmp_path):
         started(tmp_path, silent) as server,
         pytest.raises(launcher.LaunchError, match="no answer within 0.5 s"),
     ):
-        server.wait("/", timeout=0.5)
+        server.wait(HOME, timeout=0.5)

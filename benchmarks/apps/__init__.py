@@ -1,1 +1,1 @@
-"""The applications under measure: the same two answers, as a good user of each writes them."""
+"""The applications under measure: the same answers, as a good user of each writes them."""

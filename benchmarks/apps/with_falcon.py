@@ -1,6 +1,7 @@
-"""The two answers in Falcon (WSGI), with orjson as its media handler; served by Granian and bjoern.
+"""The answers in Falcon (WSGI), with orjson as its media handler; served by Granian and bjoern.
 
-Run as a script it serves itself with bjoern, which has no command line of its own.
+Falcon has no sessions and no templates. Run as a script it serves itself with bjoern, which has no
+command line of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import argparse
 import falcon
 import orjson
 from falcon import media
+from pydantic import ValidationError
+
+from benchmarks.apps.person import Person
 
 
 class Plaintext:
@@ -29,12 +33,31 @@ class Item:
         resp.media = {"id": id, "q": req.get_param("q", required=True)}
 
 
+class Form:
+    """`POST /form`"""
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Check and convert with pydantic."""
+        person = Person.model_validate(req.get_media())
+        resp.data = person.model_dump_json().encode()
+
+
+def refuse(
+    req: falcon.Request, resp: falcon.Response, error: ValidationError, params: dict[str, str]
+) -> None:
+    """Name what is wrong with a form."""
+    resp.status = 422
+    resp.media = {"errors": error.errors(include_url=False, include_input=False)}
+
+
 app = falcon.App()
 app.resp_options.media_handlers[falcon.MEDIA_JSON] = media.JSONHandler(
     dumps=orjson.dumps, loads=orjson.loads
 )
+app.add_error_handler(ValidationError, refuse)
 app.add_route("/plaintext", Plaintext())
 app.add_route("/items/{id:int}", Item())
+app.add_route("/form", Form())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,17 @@
+-- The request and the report of one run; read by benchmarks/load.py, which calls
+-- wrk ... URL -- METHOD BODY [NAME VALUE]..., with the names and values of the headers.
+init = function(args)
+  wrk.method = args[1]
+  -- An empty body would be sent as "Content-Length: 0".
+  if args[2] ~= "" then wrk.body = args[2] end
+  for index = 3, #args, 2 do wrk.headers[args[index]] = args[index + 1] end
+end
+
+-- Prints the figures as a JSON object on the last line.
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\n{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "refused": %d, "broken": %d, "status": %d, "timeout": %d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect, errors.read + errors.write, errors.status, errors.timeout))
+end
