@@ -206,8 +206,8 @@ def _method(plan: Plan, cores: tuple[int, int]) -> str:
         f"{plan.seconds} s. Figures are medians over the rounds. `CPU µs/req` is user and system "
         "time of the server's processes for one request and the figure least disturbed by other "
         "work on the machine; `server CPU` is their share of the core while driven. `ours ÷ it` "
-        "above 1 means that skitai + atila is faster. USS counts memory that belongs to one process "
-        "alone, PSS adds shared pages once, both over all processes of the server."
+        "above 1 means that skitai + atila is faster. USS counts memory that belongs to one "
+        "process alone, PSS adds shared pages once, both over all processes of the server."
     )
 
 
