@@ -68,7 +68,7 @@ BOTH = (SYNC, ASYNC)
 OURS_COMMAND = ("benchmarks/apps/ours.py", "--port", "{port}", "--workers", "1")
 # Granian's default for WSGI is several threads; one is its best figure on one core.
 ONE_THREAD = ("--blocking-threads", "1")
-GTHREAD = "gthread, 8 threads; the sync worker reconnects for each request and is as fast"
+GTHREAD = "gthread, 8 threads; the sync worker reconnects for each request and is no faster"
 FALCON = ("falcon", "pydantic")
 FLASK = ("flask", "pydantic", "jinja2", "itsdangerous")
 DJANGO = ("django", "jinja2")
