@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import skitai
-from atila.binding import Signature
-from atila.endpoints import ErrorEndpoint, RouteEndpoint
-from atila.errors import ConfigError, HTTPError
+from atila.declaring import RouteDecorators
+from atila.endpoints import RouteEndpoint
+from atila.error_handlers import ErrorDecorators, ErrorHandlers
+from atila.events import EventBus, EventDecorators
+from atila.hooks import HookDecorators, Hooks
 from atila.lifecycle import Lifecycle
-from atila.request import Globals
-from atila.routing import Resolution, Route, Router
+from atila.resolver import Resolver
 from atila.templates import Templates
 from atila.urls import Urls
+from skitai.handlers.peers import Peers
+from skitai.stores.local import LocalStore
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
+    from atila.routing import Route
     from skitai.executors.threads import ThreadPool
     from skitai.handlers.interface import Endpoint
     from skitai.server.exchange import Exchange
-
-F = TypeVar("F", bound="Callable[..., Any]")
 
 CONFIG = {
     "STATIC_URL": "/static/",
@@ -31,7 +34,7 @@ CONFIG = {
 }
 
 
-class Atila:
+class Atila(RouteDecorators, HookDecorators, EventDecorators, ErrorDecorators):
     """A web app (seed, First App).
 
     Parameters:
@@ -45,6 +48,8 @@ class Atila:
         home: the app's directory, set when it is mounted.
         pool: the worker's threads, set when it starts.
         restrict_parameter_count: refuse arguments that a handler does not take (default True).
+        loop: the worker's event loop, None where there is none.
+        peers: the apps of this worker by name.
     """
 
     def __init__(self, app_name: str) -> None:
@@ -54,66 +59,22 @@ class Atila:
         self.expose_spec = False
         self.restrict_parameter_count = True
         self.config = skitai.AttributeDict({**CONFIG, "TEMPLATE_DIRS": []})
-        self.g = self.store = Globals()
+        self.g = self.store = LocalStore()
         self.home = ""
         self.mountables: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.logger = logging.getLogger("skitai.app")
         self.pool: ThreadPool | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.peers = Peers()
         self.urls = Urls("/", [], self.config.STATIC_URL, self.config.MEDIA_URL)
         self.templates = Templates(self)
+        self.hooks = Hooks()
+        self.events = EventBus(self)
+        self.error_handlers = ErrorHandlers()
         self._routes: list[Route] = []
+        self._unrouted: list[tuple[str, int]] = []
         self._lifecycle = Lifecycle(self)
         self._started = False
-
-    # -- declaring
-
-    def route(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """Let a function answer a path (seed, Routing).
-
-        Parameters:
-            rule: ``""`` or starting with ``/``; ``<name>``, ``<int:n>``, ``<float:x>``,
-                ``<uuid:u>``, ``<path:rest>`` are parameters of the function.
-            options: ``methods`` (default GET and POST), ``content_types`` (others are 406) and
-                whatever the app wants to find in ``was.request.routable``.
-
-        Raises ``ConfigError`` for a rule, a method or a signature that can't work.
-        """
-        place = self._lifecycle.place
-
-        def declare(function: F) -> F:
-            name = getattr(function, "__name__", None)
-            if name is None or not callable(function):
-                raise ConfigError(f"route {rule!r} must decorate a function, not {function!r}")
-            full = f"{place.namespace}.{name}" if place.namespace else name
-            path = place.point + rule
-            if rule and not rule.startswith("/"):
-                path = rule  # Route refuses it with the rule as it was written
-            self._routes.append(
-                Route(path or "/", function, Signature(function), full, options, place.mntopt)
-            )
-            return function
-
-        return declare
-
-    def get(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """``route`` for GET."""
-        return self.route(rule, methods=["GET"], **options)
-
-    def post(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """``route`` for POST."""
-        return self.route(rule, methods=["POST"], **options)
-
-    def put(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """``route`` for PUT."""
-        return self.route(rule, methods=["PUT"], **options)
-
-    def patch(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """``route`` for PATCH."""
-        return self.route(rule, methods=["PATCH"], **options)
-
-    def delete(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """``route`` for DELETE."""
-        return self.route(rule, methods=["DELETE"], **options)
 
     def mount(self, point: str, *modules: Any, **options: Any) -> None:
         """Mount modules with ``__setup__`` and ``__mount__`` hooks (seed, Cascaded Service Mount).
@@ -159,40 +120,11 @@ class Atila:
         """What was declared so far, in order."""
         return list(self._routes)
 
+    @property
+    def unrouted(self) -> list[tuple[str, int]]:
+        """Patterns of paths that are answered with an error, and its status."""
+        return list(self._unrouted)
+
     def cleanup(self) -> None:
         """Run the ``__umount__`` hooks; called once by the worker at its end."""
         self._lifecycle.stop()
-
-
-class Resolver:
-    """Finds the endpoint of an exchange for one mounted app, on the loop."""
-
-    def __init__(self, app: Atila, point: str) -> None:
-        self._app = app
-        self._skip = len(point) - 1
-        self._find = Router(app.routes).find
-        self._missing = ErrorEndpoint(app, HTTPError(404))
-        self._errors: dict[frozenset[str], Endpoint] = {}
-
-    def resolve(self, exchange: Exchange) -> Endpoint:
-        """The endpoint for method, path and, where the route asks, content type."""
-        request = exchange.request
-        path = request.path[self._skip :] if self._skip else request.path
-        try:
-            endpoint, exchange.params = self._find(request.method, path)
-        except Resolution as verdict:
-            return self._explain(exchange, verdict)
-        except HTTPError as error:
-            return ErrorEndpoint(self._app, error)
-        return endpoint.admit(exchange) if endpoint.content_types else endpoint
-
-    def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
-        request = exchange.request
-        if verdict.code == 404:
-            return self._missing
-        if verdict.code == 301:
-            return ErrorEndpoint(self._app, HTTPError(301), [("Location", request.slashed())])
-        allow = [("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"})))]
-        if request.method == "OPTIONS":
-            return ErrorEndpoint(self._app, HTTPError(204), allow)
-        return ErrorEndpoint(self._app, HTTPError(405), allow)

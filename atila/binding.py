@@ -10,11 +10,10 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from atila.errors import ConfigError, HTTPError
+from atila.was import Was
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from atila.was import Was
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -87,7 +86,7 @@ def compile_call(
     own = [name for name in signature.names if name not in path_names]
     if not own and not signature.takes_any:
         return _compile_closed(function, path_names, restrict)
-    return _compile_open(function, signature)
+    return _compile_open(function, signature, restrict)
 
 
 def _compile_closed(
@@ -98,8 +97,10 @@ def _compile_closed(
     def call(was: Was) -> Any:
         exchange = was.exchange
         params = exchange.params
-        if restrict and (exchange.request.query or exchange.body is not None):
-            params = _only(was, path_names)
+        if exchange.arguments is not None:  # guards may have converted the values
+            params = _only(was, path_names, restrict)
+        elif restrict and (exchange.request.query or exchange.body is not None):
+            params = _only(was, path_names, True)
         if params:
             return function(was, **params)
         return function(was)
@@ -107,14 +108,18 @@ def _compile_closed(
     return call
 
 
-def _compile_open(function: Callable[..., Any], signature: Signature) -> Callable[[Was], Any]:
+def _compile_open(
+    function: Callable[..., Any], signature: Signature, restrict: bool
+) -> Callable[[Was], Any]:
     allowed = frozenset(signature.names)
     required = [name for name in signature.names if name in signature.required]
     takes_any = signature.takes_any
     first = signature.first
 
+    gather = Was.arguments if restrict or takes_any else _gather_wanted(allowed)
+
     def call(was: Was) -> Any:
-        arguments = was.arguments()
+        arguments = gather(was)
         for name in required:
             if name not in arguments:
                 raise HTTPError(400, f"parameter {name} is required")
@@ -129,9 +134,26 @@ def _compile_open(function: Callable[..., Any], signature: Signature) -> Callabl
     return call
 
 
-def _only(was: Was, path_names: list[str]) -> dict[str, Any]:
+def _gather_wanted(allowed: frozenset[str]) -> Callable[[Was], dict[str, Any]]:
+    """Arguments without those of a body of which the handler takes nothing."""
+
+    def gather(was: Was) -> dict[str, Any]:
+        arguments = was.arguments()
+        if was.exchange.body is not None and not allowed.issuperset(arguments):
+            request = was.request
+            data = request.DATA
+            if isinstance(data, dict) and allowed.isdisjoint(data):
+                kept = {*request.URL, *request.PARAMS}
+                return {name: value for name, value in arguments.items() if name in kept}
+        return arguments
+
+    return gather
+
+
+def _only(was: Was, path_names: list[str], restrict: bool) -> dict[str, Any]:
+    """The parameters of the path; with ``restrict`` there must be nothing else."""
     arguments = was.arguments()
-    for name in arguments:
+    for name in arguments if restrict else ():
         if name not in path_names:
             raise HTTPError(400, f"parameter {name} is not expected")
-    return arguments
+    return {name: arguments[name] for name in path_names if name in arguments}

@@ -15,7 +15,13 @@ from atila.arguments import media_type
 from atila.binding import compile_call
 from atila.errors import HTTPError
 from atila.failures import FAILURES, answer_failure
+from atila.heads import head_of
+from atila.hooks import compile_guards
+from atila.invoking import drive, from_loop, from_thread
+from atila.pipeline import PARSED_ON_LOOP, Pipeline, parse_large
+from atila.prework import afterworks_of
 from atila.results import HTML, SENDERS, send
+from atila.steps import Kind, Step
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
@@ -23,15 +29,15 @@ from skitai.server.exchange import ClientGone
 from skitai.server.streaming import stream_async
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from atila.app import Atila
     from atila.routing import Route
     from skitai.server.exchange import Exchange
     from skitai.server.representation import Fields
 
-
-PARSED_ON_LOOP = 64 * 1024  # bytes; larger bodies are parsed in a thread
+    Call = Callable[[Was], Any]
+    Fail = Callable[[Was, BaseException], None]
 
 # SEND and YIELD_FROM (Python 3.10) are what `await`, `async for` and `async with` compile to.
 _WAITING = frozenset(("SEND", "YIELD_FROM", "YIELD_VALUE"))
@@ -44,41 +50,76 @@ class RouteEndpoint:
         mode: thread for plain functions, coroutine for ``async def``.
         max_body: ``MAX_UPLOAD_SIZE`` of the app, in bytes; None when it has none.
         run: answers an exchange.
+        admit: decides, before the body is read, which endpoint answers; None when it is always
+            this one.
     """
 
-    __slots__ = ("_app", "content_types", "max_body", "missing", "mode", "run", "takes_body")
+    __slots__ = (
+        "_app",
+        "_awaits",
+        "_call",
+        "_content_types",
+        "_pipeline",
+        "admit",
+        "max_body",
+        "missing",
+        "mode",
+        "run",
+        "takes_body",
+    )
 
     def __init__(self, app: Atila, route: Route) -> None:
         self._app = app
         self.missing = False
         self.takes_body = True
-        types = route.options.get("content_types") or ()
-        self.content_types = frozenset(
-            kind.lower() for kind in ([types] if isinstance(types, str) else types)
-        )
         self.max_body: int | None = app.config.get("MAX_UPLOAD_SIZE")
+        self._content_types = route.content_types()
+        self.admit: Callable[[Exchange], RouteEndpoint | ErrorEndpoint] | None = None
+        if self._content_types:
+            self.admit = self._admit
+        function = route.function
+        streams = inspect.isasyncgenfunction(function)
+        self._awaits = inspect.iscoroutinefunction(function)
         call = compile_call(
-            route.function, route.signature, route.rule.names, app.restrict_parameter_count
+            function, route.signature, route.rule.names, app.restrict_parameter_count
         )
+        guards, after = compile_guards(app, function, route), afterworks_of(function)
+        entry: list[Step] = []
+        in_thread = not (streams or self._awaits) and app.pool is not None
+        self._pipeline: Pipeline | None = None
         self.run: Callable[[Exchange], Any]
-        if inspect.isasyncgenfunction(route.function):
+        if _needs_pipeline(app, [*entry, *guards], after):
+            pipeline = Pipeline(app, entry, guards, call, after, self._awaits, in_thread)
+            self._pipeline = pipeline
+            self.mode = Mode.THREAD if in_thread else Mode.COROUTINE
+            self.run = (_compile_driven if in_thread else _compile_awaited)(app, route, pipeline)
+            return
+        self._call = call = _fold(entry + guards, call)
+        if streams:
             self.mode = Mode.COROUTINE
             self.run = _compile_coroutine(app, route, _answer_with_stream(call))
-        elif inspect.iscoroutinefunction(route.function):
+        elif self._awaits:
             self.mode = Mode.COROUTINE
             self.run = _compile_coroutine(app, route, _answer_with_result(call))
-            if never_waits(route.function):
+            if never_waits(function):
                 self.mode = Mode.LOOP
                 self.run = _compile_at_once(app, route, call, self.run)
         else:
             self.mode = Mode.THREAD
-            self.run = _compile_function(app, route, call)
+            self.run = _compile_function(app, route, call, _fail(app, app.pool is not None))
 
-    def admit(self, exchange: Exchange) -> RouteEndpoint | ErrorEndpoint:
+    async def result(self, was: Was) -> Any:
+        """What the route returns for ``was``, with all hooks; nothing is sent (for RPC)."""
+        if self._pipeline is not None:
+            return await self._pipeline.result(was)
+        result = self._call(was)
+        return await result if self._awaits else result
+
+    def _admit(self, exchange: Exchange) -> RouteEndpoint | ErrorEndpoint:
         """This endpoint, or 406 when the body is not of a type that the route accepts."""
-        if media_type(exchange.request.headers.get("content-type", "")) in self.content_types:
+        if media_type(exchange.request.headers.get("content-type", "")) in self._content_types:
             return self
-        wanted = ", ".join(sorted(self.content_types))
+        wanted = ", ".join(sorted(self._content_types))
         return ErrorEndpoint(self._app, HTTPError(406, f"the content type must be {wanted}"))
 
 
@@ -93,8 +134,51 @@ def never_waits(function: Callable[..., Any]) -> bool:
     return not any(step.opname in _WAITING for step in dis.get_instructions(code))
 
 
+def _needs_pipeline(app: Atila, steps: Sequence[Step], after: Sequence[Step]) -> bool:
+    """Whether anything around the handler is code of the app, which may block, wait or answer."""
+    own = any(step.kind is not Kind.INLINE for step in steps)
+    return own or bool(after) or bool(app.hooks) or app.events.watches_requests()
+
+
+def _fold(steps: Sequence[Step], call: Call) -> Call:
+    """A handler behind steps of our own: they pass or raise, and never wait."""
+    if not steps:
+        return call
+    runs = tuple(step.run for step in steps)
+    if len(runs) == 1:
+        (run,) = runs
+
+        def call_behind_one(was: Was) -> Any:
+            run(was)
+            return call(was)
+
+        return call_behind_one
+
+    def call_behind(was: Was) -> Any:
+        for run in runs:
+            run(was)
+        return call(was)
+
+    return call_behind
+
+
+def _fail(app: Atila, in_thread: bool) -> Fail:
+    """Answers a failure, with the app's error handlers if there are any."""
+    handlers = app.error_handlers
+    if not handlers:
+        return answer_failure
+
+    def fail_in_thread(was: Was, exc: BaseException) -> None:
+        drive(handlers.answer(was, exc, from_thread))
+
+    def fail_on_loop(was: Was, exc: BaseException) -> None:
+        spawn(was.exchange, handlers.answer(was, exc, from_loop))
+
+    return fail_in_thread if in_thread else fail_on_loop
+
+
 def _compile_at_once(
-    app: Atila, route: Route, call: Callable[[Was], Any], run_as_task: Callable[[Exchange], Any]
+    app: Atila, route: Route, call: Call, run_as_task: Callable[[Exchange], Any]
 ) -> Callable[[Exchange], None]:
     # PERF: without a task, a coroutine that never waits costs 2 us less of 12 us a request.
     def finish(was: Was) -> Any:
@@ -104,7 +188,7 @@ def _compile_at_once(
             return result.value
         raise RuntimeError("a coroutine without await has waited")
 
-    run_now = _compile_function(app, route, finish)
+    run_now = _compile_function(app, route, finish, _fail(app, False))
 
     def run(exchange: Exchange) -> None:
         if exchange.body is not None and exchange.body.size > PARSED_ON_LOOP:
@@ -116,7 +200,7 @@ def _compile_at_once(
 
 
 def _compile_function(
-    app: Atila, route: Route, call: Callable[[Was], Any]
+    app: Atila, route: Route, call: Call, fail: Fail
 ) -> Callable[[Exchange], None]:
     senders = SENDERS
 
@@ -128,7 +212,7 @@ def _compile_function(
         except ClientGone:
             return
         except FAILURES as exc:
-            answer_failure(was, exc)
+            fail(was, exc)
 
     return run
 
@@ -136,20 +220,21 @@ def _compile_function(
 def _compile_coroutine(
     app: Atila, route: Route, answer: Callable[[Was], Awaitable[None]]
 ) -> Callable[[Exchange], Any]:
+    handlers = app.error_handlers
+
     async def run(exchange: Exchange) -> None:
         was = Was(app, exchange, route)
         try:
-            if exchange.body is not None and exchange.body.size > PARSED_ON_LOOP:
-                await asyncio.to_thread(was.arguments)
+            await parse_large(was)
             await answer(was)
         except ClientGone:
             return
         except FAILURES as exc:
-            answer_failure(was, exc)
+            await handlers.answer(was, exc, from_loop)
         except asyncio.CancelledError as exc:
             if exchange.gone:
                 raise
-            answer_failure(was, exc)  # something that the handler waited for was cancelled
+            await handlers.answer(was, exc, from_loop)  # what the handler waited for was cancelled
         finally:
             if exchange.gone:
                 exchange.release()
@@ -157,33 +242,62 @@ def _compile_coroutine(
     return run
 
 
-def _answer_with_result(call: Callable[[Was], Any]) -> Callable[[Was], Awaitable[None]]:
+def _compile_driven(app: Atila, route: Route, pipeline: Pipeline) -> Callable[[Exchange], None]:
+    def run(exchange: Exchange) -> None:
+        drive(pipeline.run(Was(app, exchange, route)))
+
+    return run
+
+
+def _compile_awaited(app: Atila, route: Route, pipeline: Pipeline) -> Callable[[Exchange], Any]:
+    async def run(exchange: Exchange) -> None:
+        try:
+            await pipeline.run(Was(app, exchange, route))
+        finally:
+            if exchange.gone:
+                exchange.release()
+
+    return run
+
+
+def _answer_with_result(call: Call) -> Callable[[Was], Awaitable[None]]:
     async def answer(was: Was) -> None:
         send(was, await call(was))
 
     return answer
 
 
-def _answer_with_stream(call: Callable[[Was], Any]) -> Callable[[Was], Awaitable[None]]:
+def _answer_with_stream(call: Call) -> Callable[[Was], Awaitable[None]]:
     async def answer(was: Was) -> None:
-        await stream_async(was.exchange, lambda: was.response.head(HTML), call(was))
+        await stream_async(was.exchange, lambda: head_of(was, HTML), call(was))
 
     return answer
 
 
 class ErrorEndpoint:
-    """What the router answers when there is no route: 404, 405, 406, a redirect, OPTIONS."""
+    """What the router answers when there is no route: 404, 405, 406, a redirect, OPTIONS.
 
-    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode", "takes_body")
+    An app's own error page is rendered like a handler's answer; all else is answered at once.
+    """
+
+    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode", "run", "takes_body")
 
     def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
         self._app = app
         self._error = error
         self._fields = fields
-        self.mode = Mode.LOOP
+        rendered = error.code >= 400 and app.error_handlers.find(error.code) is not None
+        self.mode = Mode.COROUTINE if rendered else Mode.LOOP
+        self.run: Callable[[Exchange], Any] = self._render if rendered else self._answer
         self.missing = error.code == 404
         self.max_body = 0
         self.takes_body = False
 
-    def run(self, exchange: Exchange) -> None:
+    def _answer(self, exchange: Exchange) -> None:
         exchange.fail(self._error, self._fields)
+
+    async def _render(self, exchange: Exchange) -> None:
+        was = Was(self._app, exchange, None)
+        if self._fields:
+            was.response.fields = list(self._fields)
+        await self._app.error_handlers.answer(was, self._error, from_loop)

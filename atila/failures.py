@@ -13,6 +13,7 @@ import orjson
 
 from atila.debug_page import render_debug_page
 from atila.errors import HTTPError
+from atila.heads import head_of
 from skitai.server.error_page import error_fields, render_error, wants_html
 from skitai.server.representation import Head
 
@@ -36,38 +37,68 @@ def answer_failure(was: Was, exc: BaseException) -> None:
     Never raises: whatever goes wrong here becomes the engine's plain 500.
     """
     try:
-        _answer(was, exc)
+        error, crash = explain(was, exc)
+        answer_error(was, error, crash)
     except Exception as trouble:
         was.exchange.crash(trouble)
 
 
-def _answer(was: Was, exc: BaseException) -> None:
-    exchange = was.exchange
+def explain(was: Was, exc: BaseException) -> tuple[HTTPError, BaseException | None]:
+    """The error to answer with, and the crash behind it, which is logged here."""
     error = as_http_error(exc)
-    if error is None:
-        request = exchange.request
-        was.app.logger.error("%s %s failed", request.method, request.target, exc_info=exc)
-        error = HTTPError(500)
-        crash: BaseException | None = exc
-    else:
-        crash = None
+    if error is not None:
+        return error, None
+    request = was.exchange.request
+    was.app.logger.error(
+        "%s %s failed [%s]", request.method, request.target, was.txnid(), exc_info=exc
+    )
+    return HTTPError(500), exc
+
+
+def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> None:
+    """Answer with an error's own page, or as JSON."""
+    exchange = was.exchange
     if exchange.answered:
+        if crash is None:
+            was.app.logger.error("[%s] the response broke off: %s", was.txnid(), error)
         exchange.abort()
+        return
+    if error.code < 400:
+        answer_status(was, error)
         return
     accept = exchange.request.headers.get("accept", "")
     if crash is not None and was.app.debug:
         content_type, body = _render_debug(was, error, crash, accept)
     else:
         content_type, body = render_error(error, accept)
-    fields = _kept_fields(was) if crash is None else None
+    fields = kept_fields(was, crash)
     exchange.respond(Head(error.code, content_type, fields, reason=error.reason), body)
 
 
-def _kept_fields(was: Was) -> Fields | None:
-    """Headers that the handler set and that are true of its error too, e.g. WWW-Authenticate."""
+def answer_status(was: Was, status: HTTPError) -> None:
+    """Answer with a status below 400 that was raised or returned: no failure, headers stay."""
+    content_type, body = "", b""
+    if status.explain:
+        accept = was.exchange.request.headers.get("accept", "")
+        content_type, body = render_error(status, accept)
+    head = head_of(was, content_type)
+    head.status, head.reason = status.code, status.reason
+    was.exchange.respond(head, body)
+
+
+def kept_fields(was: Was, crash: BaseException | None) -> Fields | None:
+    """Headers that were set and that are true of the error too, e.g. WWW-Authenticate.
+
+    Of a crash nobody knows what was set and why; only what lets a browser read it is kept.
+    """
     if was._response is None:
         return None
-    return [pair for pair in was._response.fields if pair[0].lower() not in _OF_THE_RESULT]
+    fields = was._response.fields
+    if crash is None:
+        return [pair for pair in fields if pair[0].lower() not in _OF_THE_RESULT]
+    return [
+        pair for pair in fields if pair[0].lower().startswith(("access-control-", "vary"))
+    ] or None
 
 
 def as_http_error(exc: BaseException) -> HTTPError | None:

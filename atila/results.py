@@ -8,21 +8,19 @@ from __future__ import annotations
 import errno
 import os
 import stat as stat_module
-from collections.abc import Generator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from atila.encoding import encode
 from atila.errors import HTTPError
-from atila.failures import FAILURES, answer_failure
+from atila.failures import answer_status
+from atila.heads import head_of
+from atila.streams import is_stream, send_stream
 from skitai.handlers.files import respond_file
-from skitai.handlers.interface import Mode
-from skitai.server.representation import Head
-from skitai.server.streaming import IteratorStream, to_bytes
+from skitai.server.streaming import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from atila.response import Response
     from atila.was import Was
@@ -98,7 +96,7 @@ class File:
 
     def send(self, was: Was) -> None:
         """Answer with the file; 404 when there is none."""
-        head = _head(was, self.mimetype)
+        head = head_of(was, self.mimetype)
         if self.filename is not None:
             head.fields = [*(head.fields or ()), ("Content-Disposition", self._disposition())]
         if hasattr(self.source, "read"):
@@ -154,27 +152,22 @@ def redirect(response: Response, url: str, status: str | int) -> str:
 # -- from result to response
 
 
-def _head(was: Was, content_type: str) -> Head:
-    response = was._response
-    return Head(200, content_type) if response is None else response.head(content_type)
-
-
 def _send_api(was: Was, result: API) -> None:
     if result.status is not None:
         was.response.set_status(result.status)
-    was.exchange.respond(_head(was, JSON), encode(result.data))
+    was.exchange.respond(head_of(was, JSON), encode(result.data))
 
 
 def _send_text(was: Was, result: str) -> None:
-    was.exchange.respond(_head(was, HTML if result else ""), result.encode())
+    was.exchange.respond(head_of(was, HTML if result else ""), result.encode())
 
 
 def _send_bytes(was: Was, result: bytes) -> None:
-    was.exchange.respond(_head(was, HTML if result else ""), bytes(result))
+    was.exchange.respond(head_of(was, HTML if result else ""), bytes(result))
 
 
 def _send_json(was: Was, result: Any) -> None:
-    was.exchange.respond(_head(was, JSON), encode(result))
+    was.exchange.respond(head_of(was, JSON), encode(result))
 
 
 def _send_file(was: Was, result: File) -> None:
@@ -182,34 +175,10 @@ def _send_file(was: Was, result: File) -> None:
 
 
 def _send_error(was: Was, result: HTTPError) -> None:
-    raise result
-
-
-def _begun(was: Was, head: Head, pieces: Generator[Any, None, None]) -> Iterator[Any]:
-    """The pieces; what the generator sets before its first one still gets into ``head``."""
-    with closing(pieces):
-        first = next(pieces, b"")
-        late = _head(was, HTML)
-        head.status, head.reason = late.status, late.reason
-        head.content_type, head.fields = late.content_type, late.fields
-        yield first
-        yield from pieces
-
-
-def _stream(was: Was, stream: IteratorStream) -> None:
-    endpoint, pool = was.route.endpoint, was.app.pool
-    if endpoint is None or endpoint.mode is Mode.THREAD or pool is None:
-        stream.start()
-        return
-
-    def start(_: None) -> None:
-        try:
-            stream.start()
-        except FAILURES as exc:
-            answer_failure(was, exc)
-
-    # The iterator of a coroutine's result may block: not on the loop.
-    pool.resubmit(start, None)
+    """A raised or returned status: those below 400 are results like others."""
+    if result.code >= 400:
+        raise result
+    answer_status(was, result)
 
 
 def _send_other(was: Was, result: Any) -> None:
@@ -220,18 +189,14 @@ def _send_other(was: Was, result: Any) -> None:
             return
     if hasattr(result, "read"):
         File(result, HTML).send(was)
-    elif hasattr(result, "__next__") or (
-        hasattr(result, "__iter__") and not hasattr(result, "__len__")
-    ):
-        head = _head(was, HTML)
-        pieces = _begun(was, head, result) if isinstance(result, Generator) else iter(result)
-        _stream(was, IteratorStream(was.exchange, head, pieces, was.app.pool))
+    elif is_stream(result):
+        send_stream(was, result)
     elif hasattr(type(result), "__dataclass_fields__") or hasattr(
         type(result), "__struct_fields__"
     ):
         _send_json(was, result)
     else:
-        name = was.route.function.__qualname__
+        name = was.route.function.__qualname__ if was.route is not None else "of the error"
         raise TypeError(f"handler {name} returned {type(result).__name__}, which is no response")
 
 

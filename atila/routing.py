@@ -168,6 +168,11 @@ class Route:
         self.methods = _methods(rule, options.get("methods"))
         self.endpoint: Endpoint | None = None
 
+    def content_types(self) -> frozenset[str]:
+        """The media types that the route accepts; empty for all."""
+        types = self.options.get("content_types") or ()
+        return frozenset(kind.lower() for kind in ([types] if isinstance(types, str) else types))
+
     def describe(self) -> dict[str, Any]:
         """The route for ``was.request.routable`` (seed, Route Options)."""
         return {

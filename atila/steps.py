@@ -71,8 +71,8 @@ class Guard(Protocol):
     @property
     def facts(self) -> tuple[str, Any]: ...
 
-    def compile(self, app: Atila, route: Route) -> Step | None:
-        """The step for one route; called once, when all of the app is known."""
+    def compile(self, app: Atila, route: Route | None) -> Step | None:
+        """The step for one route, or for a hook, which has none; called once, at start."""
 
 
 def add_guard(function: Callable[..., Any], guard: Guard) -> None:

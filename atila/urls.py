@@ -10,7 +10,11 @@ from atila.converters import CONVERTERS, NoMatch
 from atila.errors import HTTPError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from atila.app import Atila
     from atila.routing import Route
+    from skitai.server.exchange import Exchange
 
 LITERAL = "/:@!$&'()*+,;=~"  # what the text of a rule may contain as it is (RFC 3986, 3.3)
 
@@ -20,11 +24,14 @@ class Urls:
 
     Parameters:
         point: where the app is mounted; starts and ends with ``/``.
-        routes: the app's routes.
+        routes: the app's routes; the first of a name has it.
         static_url, media_url: prefixes of static and media files.
     """
 
-    def __init__(self, point: str, routes: list[Route], static_url: str, media_url: str) -> None:
+    def __init__(
+        self, point: str, routes: Iterable[Route], static_url: str, media_url: str
+    ) -> None:
+        self.point = point
         self._base = quote(point.rstrip("/"), LITERAL)
         self._static = static_url
         self._media = media_url
@@ -50,7 +57,7 @@ class Urls:
         """
         if isinstance(thing, str) and (not thing or thing.startswith("/")):
             return self._base + (thing or "/")
-        route = self._find(thing)
+        route = self.find(thing)
         signature = route.signature
         if len(args) > len(signature.names):
             raise ValueError(f"{route.name} takes {len(signature.names)} arguments")
@@ -61,17 +68,55 @@ class Urls:
             if name not in signature.names and not signature.takes_any:
                 raise ValueError(f"{route.name} has no parameter {name!r}")
             values[name] = value
-        url = self._base + self._path(route, values)
-        if url.startswith("//"):
-            url = f"/%2F{url[2:]}"  # a browser would take what follows for a host
-        query = {name: value for name, value in values.items() if value is not None}
-        return url + (f"?{urlencode(query, doseq=True)}" if query else "")
+        return self._complete(self._path(route, values), values)
 
-    def _find(self, thing: Any) -> Route:
+    def patch(self, thing: Any, exchange: Exchange, query: Mapping[str, Any], **kwargs: Any) -> str:
+        """``build`` with the current request's path and query for what ``kwargs`` doesn't name."""
+        route = self.find(thing)
+        given = {**query, **(exchange.params or {})}
+        names = route.signature.names
+        kept = {
+            name: value
+            for name, value in given.items()
+            if name in names or route.signature.takes_any
+        }
+        return self.build(thing, **{**kept, **kwargs})
+
+    def base(self, thing: Any) -> str:
+        """The fixed part of a resource's URL: all before its first parameter."""
+        return self._base + quote(self.find(thing).rule.pieces[0], LITERAL)
+
+    def spec(self, thing: Any) -> dict[str, Any]:
+        """Methods, path with ``:name`` for parameters, and the names of parameters and query."""
+        route = self.find(thing)
+        rule = route.rule
+        path = rule.pieces[0] + "".join(
+            f":{name}{piece}" for name, piece in zip(rule.names, rule.pieces[1:], strict=True)
+        )
+        return {
+            "methods": sorted(route.methods),
+            "path": self._base + path,
+            "params": list(rule.names),
+            "query": [name for name in route.signature.names if name not in rule.names],
+        }
+
+    def specs(self) -> dict[str, dict[str, Any]]:
+        """``spec`` of every resource by its id."""
+        return {name: self.spec(name) for name in self._by_name}
+
+    def find(self, thing: Any) -> Route:
+        """The route of a function or resource id; raises ``NameError`` when there is none."""
         found = self._by_name.get(thing) if isinstance(thing, str) else self._by_function.get(thing)
         if found is None:
             raise NameError(f"there is no resource {thing!r}")
         return found
+
+    def _complete(self, path: str, values: dict[str, Any]) -> str:
+        url = self._base + path
+        if url.startswith("//"):
+            url = f"/%2F{url[2:]}"  # a browser would take what follows for a host
+        query = {name: value for name, value in values.items() if value is not None}
+        return url + (f"?{urlencode(query, doseq=True)}" if query else "")
 
     def _path(self, route: Route, values: dict[str, Any]) -> str:
         """Fill the route's path, taking the values it uses out of ``values``."""
@@ -110,3 +155,48 @@ def _written(route: Route, at: int, value: Any) -> str:
         name = route.rule.names[at]
         raise ValueError(f"{route.name}: {value!r} can't stand for {name!r} in a URL") from None
     return text
+
+
+class UrlMethods:
+    """URLs on ``was``. ``"app:thing"`` names what belongs to another app of the service."""
+
+    __slots__ = ()
+
+    app: Atila
+
+    def urlfor(self, thing: Any, /, *args: Any, **kwargs: Any) -> str:
+        """The URL of a handler, a resource id, or a path of the app; see ``Urls.build``."""
+        urls, name = self._place(thing)
+        return urls.build(name, *args, **kwargs)
+
+    ab = urlfor
+
+    def baseurl(self, thing: Any, /) -> str:
+        """The fixed part of a resource's URL."""
+        urls, name = self._place(thing)
+        return urls.base(name)
+
+    basepath = baseurl
+
+    def urlspec(self, thing: Any, /) -> dict[str, Any]:
+        """Methods, path, parameters and query of a resource."""
+        urls, name = self._place(thing)
+        return urls.spec(name)
+
+    def static(self, path: str) -> str:
+        """The URL of a static file below ``config.STATIC_URL``."""
+        urls, name = self._place(path)
+        return urls.static(name)
+
+    def media(self, path: str) -> str:
+        """The URL of a media file below ``config.MEDIA_URL``."""
+        urls, name = self._place(path)
+        return urls.media(name)
+
+    def _place(self, thing: Any) -> tuple[Urls, Any]:
+        """The URLs of the app that ``thing`` belongs to, and its name there."""
+        if isinstance(thing, str) and ":" in thing and not thing.startswith("/"):
+            app, _, name = thing.partition(":")
+            if app in self.app.peers:
+                return self.app.peers[app].urls, name
+        return self.app.urls, thing

@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "net": {"errors", "config", "log", "wire"},
     "executors": {"errors", "config", "log"},
     "server": {"errors", "config", "log", "wire", "net", "executors"},
-    "handlers": {"errors", "config", "log", "wire", "net", "executors", "server"},
+    "handlers": {"errors", "config", "log", "wire", "stores", "net", "executors", "server"},
     "mounts": {"errors", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
         "errors", "config", "log", "importer", "wire", "net", "executors", "server", "handlers",
@@ -62,14 +62,21 @@ FRAMEWORK_INTERFACE = {
     "skitai.errors",
     "skitai.handlers.files",
     "skitai.handlers.interface",
+    "skitai.handlers.peers",
+    "skitai.preference",
+    "skitai.handlers.peers",
+    "skitai.preference",
     "skitai.server.coroutines",
     "skitai.server.error_page",
     "skitai.server.exchange",
     "skitai.server.representation",
     "skitai.server.streaming",
     "skitai.stores.local",
+    "skitai.wire.conditional",
+    "skitai.wire.dates",
     "skitai.wire.forms",
     "skitai.wire.multipart",
+    "skitai.wire.negotiation",
 }
 
 

@@ -78,6 +78,7 @@ class Exchange:
         request: the request's head.
         body: the request's body, None when there is none.
         params: what the router found in the path.
+        arguments: what the app made of path, query and body; None until it did.
         endpoint: what the app resolved the request to.
         failure: set when the request can't be served at all; dispatch is skipped.
         keep_alive: whether the connection may serve another request.
@@ -90,6 +91,7 @@ class Exchange:
     __slots__ = (
         "_then",
         "answered",
+        "arguments",
         "body",
         "bytes_sent",
         "channel",
@@ -115,6 +117,7 @@ class Exchange:
         self.keep_alive = keep_alive
         self.body: RequestBody | None = None
         self.params: dict[str, Any] | None = None
+        self.arguments: dict[str, Any] | None = None
         self.endpoint: Any = None
         self.failure: HTTPError | None = None
         self.on_gone: Callable[[], object] | None = None

@@ -41,36 +41,46 @@ class IteratorStream:
         head: status and headers.
         iterator: yields text or bytes; ``close`` is called at the end if it has one.
         pool: None pulls on the loop.
+        ended: called once when the iterator is closed: with None when the response is complete,
+            with ``ClientGone``, or with the failure, which it has to answer. By default a failure
+            is a crash.
     """
 
-    __slots__ = ("_exchange", "_head", "_iterator", "_pool")
+    __slots__ = ("_ended", "_exchange", "_head", "_iterator", "_pool")
 
     def __init__(
-        self, exchange: Exchange, head: Head, iterator: Iterator[Any], pool: ThreadPool | None
+        self,
+        exchange: Exchange,
+        head: Head,
+        iterator: Iterator[Any],
+        pool: ThreadPool | None,
+        ended: Callable[[BaseException | None], None] | None = None,
     ) -> None:
         self._exchange = exchange
         self._head = head
         self._iterator = iterator
         self._pool = pool
+        self._ended = ended or self._answer
 
     def start(self) -> None:
         """Pull the first piece, so that an early failure is still an error answer, and begin."""
         exchange = self._exchange
         try:
-            first = next(self._iterator, b"")
-            data = to_bytes(first)
+            data = to_bytes(next(self._iterator, b""))
             exchange.start(self._head)
-        except BaseException:
-            self._close()
-            raise
+            if exchange.request.method == "HEAD":
+                exchange.end()
+        except BaseException as exc:  # a SystemExit must not end the thread
+            self._close(exc)
+            return
         if exchange.request.method == "HEAD":
-            self._close()
-            exchange.end()
+            self._close(None)
         else:
             self._pull(data)
 
     def _pull(self, data: bytes = b"") -> None:
         exchange = self._exchange
+        failure: BaseException | None = None
         try:
             while True:
                 if data and not exchange.write(data):
@@ -79,11 +89,9 @@ class IteratorStream:
                 data = to_bytes(next(self._iterator))
         except StopIteration:
             exchange.end()
-        except ClientGone:
-            pass
         except BaseException as exc:  # a SystemExit must not end the thread
-            exchange.crash(exc)
-        self._close()
+            failure = exc
+        self._close(failure)
 
     def _resume(self) -> None:
         if self._pool is None:
@@ -91,13 +99,21 @@ class IteratorStream:
         else:
             self._pool.resubmit(IteratorStream._pull, self)
 
-    def _close(self) -> None:
+    def _answer(self, failure: BaseException | None) -> None:
+        if failure is not None and not isinstance(failure, ClientGone):
+            self._exchange.crash(failure)
+
+    def _close(self, failure: BaseException | None) -> None:
         close = getattr(self._iterator, "close", None)
         if close is not None:
             try:
                 close()
             except Exception:
                 log.exception("closing a streamed body failed")
+        try:
+            self._ended(failure)
+        except Exception as exc:
+            self._exchange.crash(exc)
 
 
 async def stream_async(

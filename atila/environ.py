@@ -1,0 +1,63 @@
+"""``was.env``: the request as a WSGI environment (PEP 3333), for code that expects one.
+
+``was.request.env`` makes it when it is first read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skitai.server.exchange import Exchange
+
+_PORTS = {"http": "80", "https": "443"}
+_BARE = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
+def make_environ(exchange: Exchange, point: str) -> dict[str, Any]:
+    """The environment of a request to an app mounted at ``point``.
+
+    ``HTTP_*`` has the headers; repeated ones are joined. ``wsgi.input`` is the whole body.
+    """
+    request, channel = exchange.request, exchange.channel
+    host, port = _split_host(request.headers.get("host", ""), channel.scheme)
+    script = point.rstrip("/")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": _as_latin1(script),
+        "PATH_INFO": _as_latin1(request.path[len(script) :]),
+        "QUERY_STRING": request.query,
+        "REQUEST_URI": request.target,
+        "SERVER_NAME": host,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{request.version}",
+        "SERVER_SOFTWARE": "skitai",
+        "REMOTE_ADDR": channel.peer[0],
+        "REMOTE_PORT": str(channel.peer[1]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": channel.scheme,
+        "wsgi.input": exchange.body.open() if exchange.body is not None else io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "skitai.process": os.getpid(),
+    }
+    for name, value in request.headers.items():
+        environ[_BARE.get(name) or f"HTTP_{name.upper().replace('-', '_')}"] = value
+    return environ
+
+
+def _split_host(host: str, scheme: str) -> tuple[str, str]:
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal() and not port.endswith("]"):
+        return name, port
+    return host or "localhost", _PORTS[scheme]
+
+
+def _as_latin1(path: str) -> str:
+    """PEP 3333: text stands for bytes, one character each."""
+    return path.encode("utf-8").decode("latin-1")

@@ -1,0 +1,75 @@
+"""Calls steps from where a request runs: from a thread of the pool, or from the loop.
+
+The code around a handler is written once, as coroutines. In a thread nothing in them ever waits,
+and ``drive`` runs them to their end; on the loop they wait for threads and for other coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from atila.steps import Kind, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from atila.was import Was
+    from skitai.executors.threads import ThreadPool
+
+Invoke = Callable[..., Awaitable[Any]]
+
+
+def drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in which nothing waits; return its result."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    coroutine.close()
+    raise RuntimeError("a step has waited outside of the loop")
+
+
+async def from_thread(step: Step, was: Was, *args: Any) -> Any:
+    """Call a step from a thread, which may block until a coroutine of the loop has its result."""
+    if step.kind is not Kind.ASYNC:
+        return step.run(was, *args)
+    loop = was.exchange.channel.server.loop
+    return asyncio.run_coroutine_threadsafe(step.run(was, *args), loop).result()
+
+
+async def from_loop(step: Step, was: Was, *args: Any) -> Any:
+    """Call a step from the loop, which functions of the app must not block."""
+    if step.kind is Kind.ASYNC:
+        return await step.run(was, *args)
+    pool = was.app.pool
+    if step.kind is Kind.INLINE or pool is None:
+        return step.run(was, *args)
+    return await in_pool(pool, step.run, was, *args)
+
+
+async def in_pool(pool: ThreadPool, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a thread of the pool, with the context of the caller."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = copy_context()
+
+    def settle(result: Any, exc: BaseException | None) -> None:
+        if future.done():
+            return  # the waiting request was cancelled
+        if exc is None:
+            future.set_result(result)
+        else:
+            future.set_exception(exc)
+
+    def work(_: None) -> None:
+        try:
+            result, failure = context.run(function, *args), None
+        except BaseException as exc:
+            result, failure = None, exc
+        loop.call_soon_threadsafe(settle, result, failure)
+
+    pool.resubmit(work, None)
+    return await future

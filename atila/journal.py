@@ -1,0 +1,81 @@
+"""``was.log`` and ``was.traceback``, and the ids that find a request's lines in the log
+(seed, Logging and Traceback).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from atila.app import Atila
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "critical": logging.CRITICAL,
+}
+GLOBAL_HEADER = "x-gtxn-id"
+LOCAL_HEADER = "x-ltxn-id"
+FIRST_LOCAL = 1000
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+# Ids need not be secret, only different: a random part per process and a counter.
+_PROCESS = secrets.token_hex(4)
+_numbers = itertools.count(1)
+
+
+def transaction_id(headers: Mapping[str, str]) -> str:
+    """``global/local`` for a request.
+
+    The global part is what a caller sent in ``X-Gtxn-Id``, else a new one; the local part is one
+    more than the caller's ``X-Ltxn-Id``, 1000 at the start of a chain. What is no plain id is
+    ignored: it goes into the log and into headers.
+    """
+    given, step = headers.get(GLOBAL_HEADER, ""), headers.get(LOCAL_HEADER, "")
+    if not _ID.fullmatch(given):
+        return f"{_PROCESS}{next(_numbers):08x}/{FIRST_LOCAL}"
+    local = int(step) + 1 if step.isdecimal() and len(step) < 10 else FIRST_LOCAL
+    return f"{given}/{local}"
+
+
+class LogMethods:
+    """Logging on ``was``."""
+
+    __slots__ = ()
+
+    app: Atila
+
+    def txnid(self) -> str:
+        """The transaction id ``global/local``; empty outside of a request."""
+        return ""
+
+    def log(self, msg: Any, category: str = "info") -> None:
+        """Write a line to the app's log; in a request it ends with the transaction id.
+
+        Parameters:
+            msg: what to write; line breaks are kept, as in a traceback.
+            category: debug, info, warn, error or fatal; others are written as info.
+        """
+        level = LEVELS.get(category, logging.INFO)
+        if self.app.logger.isEnabledFor(level):
+            txnid = self.txnid()
+            self.app.logger.log(level, "%s%s", msg, f" [{txnid}]" if txnid else "")
+
+    def traceback(self, id: str = "") -> None:
+        """Log the exception being handled.
+
+        Parameters:
+            id: helps to find the lines; by default the transaction id.
+        """
+        self.app.logger.error("[%s]", id or self.txnid(), exc_info=True)
+
+    trace = traceback

@@ -1,0 +1,277 @@
+"""The life of a request around its handler: hooks, events, guards and errors, in their order.
+
+A route with any of them is compiled to a ``Pipeline`` when the worker starts; other routes never
+get here (seed, Request Life Cycle Hooks and Events).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from atila.context import current
+from atila.errors import HTTPError
+from atila.failures import FAILURES, as_http_error
+from atila.heads import head_of
+from atila.invoking import drive, from_loop, from_thread
+from atila.results import HTML, send
+from atila.streams import is_stream, send_stream
+from skitai.server.exchange import ClientGone
+from skitai.server.streaming import stream_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from atila.app import Atila
+    from atila.invoking import Invoke
+    from atila.steps import Step
+    from atila.was import Was
+
+log = logging.getLogger("skitai")
+
+
+PARSED_ON_LOOP = 64 * 1024  # bytes; larger bodies are parsed in a thread
+
+
+async def parse_large(was: Was) -> None:
+    """Read the arguments of a large body before the loop needs them."""
+    body = was.exchange.body
+    if body is not None and body.size > PARSED_ON_LOOP:
+        await asyncio.to_thread(was.arguments)
+
+
+class Pipeline:
+    """A handler with everything around it.
+
+    One text for threads and for the loop: in a thread no step ever waits, so the coroutines end in
+    their first step (``invoking.drive``).
+
+    Parameters:
+        app: whose hooks, events and error handlers.
+        entry: steps before the app's hooks, which know nothing of a request that these refuse.
+        guards: steps between the before_request hook and the handler.
+        call: calls the handler.
+        after: steps behind a handler that succeeded; what they return is ignored.
+        awaits: whether ``call`` gives a coroutine.
+        in_thread: whether it runs in a thread; else on the loop.
+    """
+
+    __slots__ = (
+        "_after",
+        "_app",
+        "_awaits",
+        "_before",
+        "_call",
+        "_entry",
+        "_events",
+        "_guards",
+        "_hooks",
+        "_invoke",
+        "_watched",
+    )
+
+    def __init__(
+        self,
+        app: Atila,
+        entry: Sequence[Step],
+        guards: Sequence[Step],
+        call: Callable[[Was], Any],
+        after: Sequence[Step],
+        awaits: bool,
+        in_thread: bool,
+    ) -> None:
+        hooks, events = app.hooks, app.events
+        self._app = app
+        self._call = call
+        self._awaits = awaits
+        self._invoke: Invoke = from_thread if in_thread else from_loop
+        self._watched = events.watches_requests()
+        self._entry = tuple(entry)
+        self._before = tuple(hooks.compile(app, "before_request"))
+        self._after = tuple(after)
+        self._hooks = {
+            name: tuple(hooks.compile(app, name))
+            for name in ("finish_request", "failed_request", "teardown_request")
+        }
+        self._events = {
+            name: events.steps(name)
+            for name in (
+                "before_request",
+                "finish_request",
+                "failed_request",
+                "teardown_request",
+                "request:finished",
+            )
+        }
+        self._guards = tuple(guards)
+
+    async def run(self, was: Was) -> None:
+        """Answer a request; never raises, unless its client left."""
+        token = current.set(was) if self._watched else None
+        entered = streaming = False
+        try:
+            await self._enter(was)
+            entered = True
+            result = await self._produce(was)
+            if isinstance(result, AsyncGenerator):
+                await stream_async(was.exchange, lambda: head_of(was, HTML), result)
+                await self._finish(was, result)
+            elif is_stream(result):
+                streaming = True
+                send_stream(was, result, lambda exc: self._stream_ended(was, result, exc))
+            else:
+                send(was, await self._finish(was, result))
+        except ClientGone:
+            pass
+        except FAILURES as exc:
+            await self._fail(was, exc, entered)
+        except asyncio.CancelledError as exc:
+            if was.exchange.gone:
+                raise
+            await self._fail(was, exc, entered)  # what the handler waited for was cancelled
+        finally:
+            if entered and not streaming:
+                await self._tear_down(was)
+            if token is not None:
+                current.reset(token)
+
+    async def result(self, was: Was) -> Any:
+        """Run hooks and handler without sending anything: for calls inside of a request (RPC).
+
+        Returns what the handler, or a hook in its place, returned. Raises what they raise.
+        """
+        await self._enter(was)
+        try:
+            return await self._finish(was, await self._produce(was))
+        except FAILURES as exc:
+            content = await self._notify_failed(was, exc)
+            if content is None:
+                raise
+            return content
+        finally:
+            await self._tear_down(was)
+
+    # -- the stages
+
+    async def _enter(self, was: Was) -> None:
+        """Headers and authentication. A refusal is an HTTPError."""
+        for step in self._entry:
+            await self._invoke(step, was)
+
+    async def _produce(self, was: Was) -> Any:
+        """The response: of the first step that has one, else of the handler."""
+        try:
+            result = await self._prepare(was)
+            if result is None:
+                result = self._call(was)
+                if self._awaits:
+                    result = await result
+                for step in self._after:
+                    await self._invoke(step, was)
+        except HTTPError as status:
+            if status.code >= 400:
+                raise
+            return status  # raised, but no failure: 304, a redirect
+        if isinstance(result, HTTPError) and result.code >= 400:
+            raise result
+        return result
+
+    async def _prepare(self, was: Was) -> Any:
+        invoke = self._invoke
+        for step in self._before:
+            result = await invoke(step, was)
+            if result is not None:
+                return result
+        await self._notify("before_request", was)
+        if self._invoke is from_loop:
+            await parse_large(was)
+        for step in self._guards:
+            result = await invoke(step, was)
+            if result is not None:
+                return result
+        return None
+
+    async def _finish(self, was: Was, result: Any) -> Any:
+        for step in self._hooks["finish_request"]:
+            changed = await self._invoke(step, was, result)
+            if changed is not None:
+                result = changed
+        await self._notify("finish_request", was, result)
+        return result
+
+    async def _fail(self, was: Was, exc: BaseException, entered: bool) -> None:
+        if entered:
+            content = await self._notify_failed(was, exc)
+            if content is not None and not was.exchange.answered:
+                try:
+                    send(was, content)
+                except FAILURES as second:
+                    exc = second
+                else:
+                    return
+        await self._app.error_handlers.answer(was, exc, self._invoke)
+
+    async def _notify_failed(self, was: Was, exc: BaseException) -> Any:
+        """The failed_request hook and event; returns the content of the hook."""
+        info = (type(exc), exc, exc.__traceback__)
+        content: Any = None
+        for step in self._hooks["failed_request"]:
+            content = await self._attempt("failed_request hook", step, was, info)
+        await self._notify("failed_request", was, info)
+        if content is not None and as_http_error(exc) is None:
+            self._app.logger.error("[%s] answered by failed_request", was.txnid(), exc_info=info)
+        return content
+
+    async def _tear_down(self, was: Was) -> None:
+        for step in self._hooks["teardown_request"]:
+            await self._attempt("teardown_request hook", step, was)
+        await self._notify("teardown_request", was)
+        await self._notify("request:finished", was)
+
+    async def _notify(self, name: str, was: Was, *args: Any) -> None:
+        """Event handlers: what they return is ignored, what they raise only logged."""
+        for step in self._events[name]:
+            await self._attempt(f"event {name}", step, was, *args)
+
+    async def _attempt(self, what: str, step: Step, was: Was, *args: Any) -> Any:
+        """Call a step whose failure changes nothing any more."""
+        try:
+            return await self._invoke(step, was, *args)
+        except FAILURES:
+            log.exception("%s failed", what)
+            return None
+
+    # -- streams, which end somewhere else
+
+    def _stream_ended(self, was: Was, result: Any, exc: BaseException | None) -> None:
+        """The last piece was made: in a thread of the pool, or on the loop if there is none."""
+        if self._app.pool is None:
+            task = was.exchange.channel.server.loop.create_task(self._wind_up(was, result, exc))
+            was.exchange.on_gone = task.cancel
+        else:
+            twin = self if self._invoke is from_thread else self._in_thread()
+            drive(twin._wind_up(was, result, exc))
+
+    async def _wind_up(self, was: Was, result: Any, exc: BaseException | None) -> None:
+        token = current.set(was)
+        try:
+            try:
+                if exc is None:
+                    await self._finish(was, result)
+            except FAILURES as failure:
+                exc = failure
+            if exc is not None and not isinstance(exc, ClientGone):
+                await self._fail(was, exc, True)
+            await self._tear_down(was)
+        finally:
+            current.reset(token)
+
+    def _in_thread(self) -> Pipeline:
+        """The same pipeline, run in a thread."""
+        twin = object.__new__(Pipeline)
+        for name in Pipeline.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin._invoke = from_thread
+        return twin

@@ -1,0 +1,96 @@
+"""From an exchange to the endpoint of the app that answers it, before any body is read.
+
+``Atila.freeze`` makes one; the engine's app handler calls it on the loop.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from typing import TYPE_CHECKING, Any
+
+from atila.endpoints import ErrorEndpoint
+from atila.errors import HTTPError
+from atila.routing import Resolution, Router
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atila.app import Atila
+    from atila.endpoints import RouteEndpoint
+    from atila.routing import Route
+    from skitai.handlers.interface import Endpoint
+    from skitai.server.exchange import Exchange
+
+    Find = Callable[[str, str], tuple[RouteEndpoint, dict[str, Any] | None]]
+
+
+class Resolver:
+    """Finds the endpoint of an exchange for one mounted app.
+
+    Parameters:
+        app: with all its routes compiled.
+        point: where it is mounted; starts and ends with ``/``.
+    """
+
+    def __init__(self, app: Atila, point: str) -> None:
+        self._app = app
+        self._skip = len(point) - 1
+        routes = app.routes
+        domains = {str(route.options["subdomain"]) for route in routes if _subdomain(route)}
+        everywhere = [route for route in routes if not _subdomain(route)]
+        self._find = Router(everywhere).find
+        self._domains = {
+            f"{domain.lower()}.": Router(
+                [r for r in routes if r.options.get("subdomain") in (None, "", domain)]
+            ).find
+            for domain in domains
+        }
+        self._unrouted = [(re.compile(translate(p)).match, code) for p, code in app.unrouted]
+        self._missing = ErrorEndpoint(app, HTTPError(404))
+        # PERF: what few apps use is decided here, not in each request.
+        self.resolve = self._resolve_special if self._domains or self._unrouted else self._resolve
+
+    def _resolve(self, exchange: Exchange) -> Endpoint:
+        """The endpoint for method, path and what the route demands of a request."""
+        request = exchange.request
+        path = request.path[self._skip :] if self._skip else request.path
+        return self._look_up(exchange, path, self._find)
+
+    def _look_up(self, exchange: Exchange, path: str, find: Find) -> Endpoint:
+        try:
+            endpoint, exchange.params = find(exchange.request.method, path)
+        except Resolution as verdict:
+            return self._explain(exchange, verdict)
+        except HTTPError as error:
+            return ErrorEndpoint(self._app, error)
+        admit = endpoint.admit
+        return endpoint if admit is None else admit(exchange)
+
+    def _resolve_special(self, exchange: Exchange) -> Endpoint:
+        """``_resolve`` for apps with sub-domains or unrouted paths."""
+        request = exchange.request
+        path = request.path[self._skip :]
+        for match, code in self._unrouted:
+            if match(path):
+                return ErrorEndpoint(self._app, HTTPError(code))
+        host = request.headers.get("host", "").lower()
+        find = next(
+            (find for domain, find in self._domains.items() if host.startswith(domain)), self._find
+        )
+        return self._look_up(exchange, path, find)
+
+    def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
+        request = exchange.request
+        if verdict.code == 404:
+            return self._missing
+        if verdict.code == 301:
+            return ErrorEndpoint(self._app, HTTPError(301), [("Location", request.slashed())])
+        allow = [("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"})))]
+        if request.method == "OPTIONS":
+            return ErrorEndpoint(self._app, HTTPError(204), allow)
+        return ErrorEndpoint(self._app, HTTPError(405), allow)
+
+
+def _subdomain(route: Route) -> bool:
+    return bool(route.options.get("subdomain"))

@@ -1,0 +1,68 @@
+"""``Peers``: the apps of one worker, as they see each other; the worker makes one for all of them.
+
+An app that wants to know its peers has a method ``join``, see ``skitai.handlers.interface``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skitai.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+
+class Peers:
+    """The apps of a worker by name, and what they share (seed, Working With Multiple Apps).
+
+    Parameters:
+        loop: the worker's event loop; None where no worker is, e.g. in a test.
+        reloading: the worker was started by a reload, to replace one with older code.
+
+    Attributes:
+        g: values of all apps.
+    """
+
+    __slots__ = ("_apps", "g", "loop", "reloading")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None = None, reloading: bool = False
+    ) -> None:
+        self._apps: dict[str, Any] = {}
+        self.g = LocalStore()
+        self.loop = loop
+        self.reloading = reloading
+
+    def add(self, name: str, app: Any) -> None:
+        """Make an app known; called while the worker starts."""
+        self._apps[name] = app
+
+    def __getitem__(self, name: str) -> Any:
+        """The app that is mounted with this name; raises ``NameError`` when there is none."""
+        try:
+            return self._apps[name]
+        except KeyError:
+            known = ", ".join(map(repr, self._apps))
+            raise NameError(f"no app is named {name!r} here, there are: {known}") from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The app with this name, or ``default``."""
+        return self._apps.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._apps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._apps))
+
+    def __len__(self) -> int:
+        return len(self._apps)
+
+    def broadcast(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        """Let every app that has a method ``hear`` know of an event, in the order of mounting."""
+        for app in list(self._apps.values()):
+            hear = getattr(app, "hear", None)
+            if hear is not None:
+                hear(event, *args, **kwargs)
