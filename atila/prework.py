@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from atila.errors import ConfigError
 from atila.steps import Step, add_guard, is_async, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from atila.app import Atila
     from atila.routing import Route
@@ -137,45 +138,44 @@ class IfModified:
 
     def compile(self, app: Atila, route: Route | None) -> Step:
         """The step that looks and calls the function."""
-        function, watches, stamp = self._function, self._watches, self._stamp_of(app)
+        function, stamp = self._function, self._stamp_of(app)
 
         if is_async(function):
 
             async def look_async(was: Was) -> Any:
-                for name, watch in watches:
-                    if not watch.begin():
-                        continue
-                    try:
-                        found = stamp(name)
-                        if found is None or found == watch.stamp:
-                            continue
+                with closing(self._changed(stamp)) as changes:
+                    for name, watch, found in changes:
                         response = await function(was, name)
                         watch.stamp = found
-                    finally:
-                        watch.end()
-                    if response is not None:
-                        return response
+                        if response is not None:
+                            return response
                 return None
 
             return step_of(look_async)
 
         def look(was: Was) -> Any:
-            for name, watch in watches:
-                if not watch.begin():
-                    continue
-                try:
-                    found = stamp(name)
-                    if found is None or found == watch.stamp:
-                        continue
+            with closing(self._changed(stamp)) as changes:
+                for name, watch, found in changes:
                     response = function(was, name)
                     watch.stamp = found
-                finally:
-                    watch.end()
-                if response is not None:
-                    return response
+                    if response is not None:
+                        return response
             return None
 
         return step_of(look)
+
+    def _changed(
+        self, stamp: Callable[[str], Stamp]
+    ) -> Generator[tuple[str, Watch, Stamp], None, None]:
+        """What it is time to look at and has changed, with its state; nobody else looks at it."""
+        for name, watch in self._watches:
+            if watch.begin():
+                try:
+                    found = stamp(name)
+                    if found is not None and found != watch.stamp:
+                        yield name, watch, found
+                finally:
+                    watch.end()
 
 
 class PreworkDecorators:
