@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 import skitai
+from atila.auth import AuthDecorators, Authentication, Authenticators
+from atila.csrf import CsrfDecorators
 from atila.declaring import RouteDecorators
 from atila.endpoints import RouteEndpoint
 from atila.error_handlers import ErrorDecorators, ErrorHandlers
 from atila.events import EventBus, EventDecorators
 from atila.hooks import HookDecorators, Hooks
 from atila.lifecycle import Lifecycle
+from atila.modules import ModuleMethods
+from atila.permissions import PermissionDecorators, Permissions
+from atila.precedence import arrange
+from atila.prework import CacheTimes, PreworkDecorators
 from atila.resolver import Resolver
 from atila.templates import Templates
 from atila.urls import Urls
@@ -21,8 +26,9 @@ from skitai.stores.local import LocalStore
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from atila.prework import Times
     from atila.routing import Route
     from skitai.executors.threads import ThreadPool
     from skitai.handlers.interface import Endpoint
@@ -34,7 +40,17 @@ CONFIG = {
 }
 
 
-class Atila(RouteDecorators, HookDecorators, EventDecorators, ErrorDecorators):
+class Atila(
+    ModuleMethods,
+    RouteDecorators,
+    HookDecorators,
+    EventDecorators,
+    ErrorDecorators,
+    AuthDecorators,
+    PermissionDecorators,
+    CsrfDecorators,
+    PreworkDecorators,
+):
     """A web app (seed, First App).
 
     Parameters:
@@ -58,10 +74,17 @@ class Atila(RouteDecorators, HookDecorators, EventDecorators, ErrorDecorators):
         self.use_reloader = False
         self.expose_spec = False
         self.restrict_parameter_count = True
-        self.config = skitai.AttributeDict({**CONFIG, "TEMPLATE_DIRS": []})
+        self.securekey: str | None = None
+        self.session_timeout: int | None = None
+        self.access_control_allow_origin: str | Iterable[str] | None = None
+        self.access_control_max_age = 0
+        self.authenticate: str | bool | None = None
+        self.realm = "App"
+        self.users: Any = {}
+        self.opaque: str | None = None
+        self._configure(skitai.AttributeDict({**CONFIG, "TEMPLATE_DIRS": []}))
         self.g = self.store = LocalStore()
         self.home = ""
-        self.mountables: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.logger = logging.getLogger("skitai.app")
         self.pool: ThreadPool | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -71,30 +94,12 @@ class Atila(RouteDecorators, HookDecorators, EventDecorators, ErrorDecorators):
         self.hooks = Hooks()
         self.events = EventBus(self)
         self.error_handlers = ErrorHandlers()
+        self.auth = Authentication()
+        self.permissions = Permissions()
+        self.cache_times: Times = CacheTimes()
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
-        self._lifecycle = Lifecycle(self)
-        self._started = False
-
-    def mount(self, point: str, *modules: Any, **options: Any) -> None:
-        """Mount modules with ``__setup__`` and ``__mount__`` hooks (seed, Cascaded Service Mount).
-
-        Before the app starts the mount is queued; in ``__setup__`` it is done at once, below the
-        point of the module whose hook runs.
-        """
-        for module in modules:
-            if self._started:
-                self._lifecycle.mount(point, module, **options)
-            else:
-                self.mountables.append(((point, module), options))
-
-    def abspath(self, *parts: str) -> str:
-        """A path relative to the launch script's directory."""
-        return skitai.abspath(*parts)
-
-    def joinpath(self, *parts: str) -> str:
-        """A path relative to the app's directory."""
-        return os.path.normpath(os.path.join(self.home, *parts))
+        self.lifecycle = Lifecycle(self)
 
     # -- the engine's side
 
@@ -104,16 +109,23 @@ class Atila(RouteDecorators, HookDecorators, EventDecorators, ErrorDecorators):
             if not self.config[key].endswith("/"):
                 self.config[key] += "/"
         self.templates.prepare()
-        self._started = True
-        self._lifecycle.start(module, mntopt)
+        self.lifecycle.start(module, mntopt)
 
     def freeze(self, point: str, pool: ThreadPool | None) -> Callable[[Exchange], Endpoint]:
         """Compile the routes for the app's mount point; see ``skitai.handlers.interface``."""
         self.pool = pool
-        self.urls = Urls(point, self._routes, self.config.STATIC_URL, self.config.MEDIA_URL)
+        self._routes = arrange(self._routes)
+        by_rank = sorted(self._routes, key=lambda route: -route.rank)
+        self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)
+        authenticators = Authenticators(self)
         for route in self._routes:
-            route.endpoint = RouteEndpoint(self, route)
+            route.endpoint = RouteEndpoint(self, route, authenticators)
         return Resolver(self, point).resolve
+
+    @property
+    def salt(self) -> bytes | None:
+        """``securekey`` as bytes; None when there is none."""
+        return None if self.securekey is None else self.securekey.encode()
 
     @property
     def routes(self) -> list[Route]:
@@ -127,4 +139,4 @@ class Atila(RouteDecorators, HookDecorators, EventDecorators, ErrorDecorators):
 
     def cleanup(self) -> None:
         """Run the ``__umount__`` hooks; called once by the worker at its end."""
-        self._lifecycle.stop()
+        self.lifecycle.stop()

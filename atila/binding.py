@@ -9,11 +9,16 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from atila.converters import to_path, to_text
 from atila.errors import ConfigError, HTTPError
+from atila.hints import compile_hints
 from atila.was import Was
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from atila.hints import Check
+    from atila.routing import Rule
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -58,14 +63,14 @@ class Signature:
 
 
 def compile_call(
-    function: Callable[..., Any], signature: Signature, path_names: list[str], restrict: bool
+    function: Callable[..., Any], signature: Signature, rule: Rule, restrict: bool
 ) -> Callable[[Was], Any]:
     """A function that binds the arguments of a request and calls the handler.
 
     Parameters:
         function: the handler.
         signature: its signature.
-        path_names: parameters of the route's rule.
+        rule: the route's rule.
         restrict: refuse arguments that a handler without parameters of its own does not take
             (``app.restrict_parameter_count``).
 
@@ -73,6 +78,7 @@ def compile_call(
     and whatever the handler raises. Raises ``ConfigError`` when the handler can't take a path
     parameter.
     """
+    path_names = rule.names
     if signature.first in path_names:
         raise ConfigError(
             f"handler {function.__qualname__}: the parameter {signature.first!r} of its route has "
@@ -83,24 +89,25 @@ def compile_call(
         raise ConfigError(
             f"handler {function.__qualname__} must take the parameter {lacking[0]!r} of its route"
         )
-    own = [name for name in signature.names if name not in path_names]
-    if not own and not signature.takes_any:
-        return _compile_closed(function, path_names, restrict)
-    return _compile_open(function, signature, restrict)
+    check = compile_hints(function, signature, rule)
+    if set(path_names).issuperset(signature.names) and not signature.takes_any:
+        if check is None or all(convert not in (to_text, to_path) for convert in rule.converters):
+            return _compile_closed(function, path_names, restrict, check)
+    return _compile_open(function, signature, restrict, check)
 
 
 def _compile_closed(
-    function: Callable[..., Any], path_names: list[str], restrict: bool
+    function: Callable[..., Any], path_names: list[str], restrict: bool, check: Check | None
 ) -> Callable[[Was], Any]:
-    """For handlers that take nothing but path parameters."""
+    """For handlers that take nothing but path parameters, which their rule has converted."""
 
     def call(was: Was) -> Any:
         exchange = was.exchange
         params = exchange.params
         if exchange.arguments is not None:  # guards may have converted the values
-            params = _only(was, path_names, restrict)
+            params = _only(was, path_names, restrict, check)
         elif restrict and (exchange.request.query or exchange.body is not None):
-            params = _only(was, path_names, True)
+            params = _only(was, path_names, True, check)
         if params:
             return function(was, **params)
         return function(was)
@@ -109,7 +116,7 @@ def _compile_closed(
 
 
 def _compile_open(
-    function: Callable[..., Any], signature: Signature, restrict: bool
+    function: Callable[..., Any], signature: Signature, restrict: bool, check: Check | None
 ) -> Callable[[Was], Any]:
     allowed = frozenset(signature.names)
     required = [name for name in signature.names if name in signature.required]
@@ -120,6 +127,8 @@ def _compile_open(
 
     def call(was: Was) -> Any:
         arguments = gather(was)
+        if check is not None:
+            check(was, arguments)
         for name in required:
             if name not in arguments:
                 raise HTTPError(400, f"parameter {name} is required")
@@ -150,9 +159,11 @@ def _gather_wanted(allowed: frozenset[str]) -> Callable[[Was], dict[str, Any]]:
     return gather
 
 
-def _only(was: Was, path_names: list[str], restrict: bool) -> dict[str, Any]:
+def _only(was: Was, path_names: list[str], restrict: bool, check: Check | None) -> dict[str, Any]:
     """The parameters of the path; with ``restrict`` there must be nothing else."""
     arguments = was.arguments()
+    if check is not None:
+        check(was, arguments)
     for name in arguments if restrict else ():
         if name not in path_names:
             raise HTTPError(400, f"parameter {name} is not expected")

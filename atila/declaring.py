@@ -21,7 +21,7 @@ class RouteDecorators:
 
     _routes: list[Route]
     _unrouted: list[tuple[str, int]]
-    _lifecycle: Lifecycle
+    lifecycle: Lifecycle
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Let a function answer a path (seed, Routing).
@@ -36,7 +36,7 @@ class RouteDecorators:
 
         Raises ``ConfigError`` for a rule, a method or a signature that can't work.
         """
-        place = self._lifecycle.place
+        place = self.lifecycle.place
 
         def declare(function: F) -> F:
             name = getattr(function, "__name__", None)
@@ -46,8 +46,9 @@ class RouteDecorators:
             path = place.point + rule
             if rule and not rule.startswith("/"):
                 path = rule  # Route refuses it with the rule as it was written
+            signature = Signature(function)
             self._routes.append(
-                Route(path or "/", function, Signature(function), full, options, place.mntopt)
+                Route(path or "/", function, signature, full, options, place.mntopt, place.rank)
             )
             return function
 

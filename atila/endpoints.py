@@ -11,17 +11,17 @@ import dis
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from atila.arguments import media_type
+from atila.admission import Admission
 from atila.binding import compile_call
-from atila.errors import HTTPError
+from atila.cors import answers_preflight
 from atila.failures import FAILURES, answer_failure
 from atila.heads import head_of
 from atila.hooks import compile_guards
 from atila.invoking import drive, from_loop, from_thread
 from atila.pipeline import PARSED_ON_LOOP, Pipeline, parse_large
-from atila.prework import afterworks_of
+from atila.prework import after_steps
 from atila.results import HTML, SENDERS, send
-from atila.steps import Kind, Step
+from atila.steps import Kind
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from atila.app import Atila
+    from atila.auth import Authenticators
+    from atila.error_endpoint import ErrorEndpoint
     from atila.routing import Route
+    from atila.steps import Step
     from skitai.server.exchange import Exchange
-    from skitai.server.representation import Fields
 
     Call = Callable[[Was], Any]
     Fail = Callable[[Was, BaseException], None]
@@ -52,39 +54,41 @@ class RouteEndpoint:
         run: answers an exchange.
         admit: decides, before the body is read, which endpoint answers; None when it is always
             this one.
+        cors: which pages of other sites may use the route; None: no policy.
+        preflights: whether their preflights are answered.
     """
 
     __slots__ = (
-        "_app",
+        "_admission",
         "_awaits",
         "_call",
-        "_content_types",
         "_pipeline",
         "admit",
+        "cors",
         "max_body",
         "missing",
         "mode",
+        "preflights",
         "run",
         "takes_body",
     )
 
-    def __init__(self, app: Atila, route: Route) -> None:
-        self._app = app
+    def __init__(self, app: Atila, route: Route, authenticators: Authenticators) -> None:
         self.missing = False
         self.takes_body = True
         self.max_body: int | None = app.config.get("MAX_UPLOAD_SIZE")
-        self._content_types = route.content_types()
+        self._admission = admission = Admission(app, route, authenticators)
+        self.cors = admission.cors
+        self.preflights = answers_preflight(app, route)
         self.admit: Callable[[Exchange], RouteEndpoint | ErrorEndpoint] | None = None
-        if self._content_types:
+        if admission:
             self.admit = self._admit
         function = route.function
         streams = inspect.isasyncgenfunction(function)
         self._awaits = inspect.iscoroutinefunction(function)
-        call = compile_call(
-            function, route.signature, route.rule.names, app.restrict_parameter_count
-        )
-        guards, after = compile_guards(app, function, route), afterworks_of(function)
-        entry: list[Step] = []
+        call = compile_call(function, route.signature, route.rule, app.restrict_parameter_count)
+        guards, after = compile_guards(app, function, route), after_steps(function)
+        entry = admission.steps()
         in_thread = not (streams or self._awaits) and app.pool is not None
         self._pipeline: Pipeline | None = None
         self.run: Callable[[Exchange], Any]
@@ -116,11 +120,7 @@ class RouteEndpoint:
         return await result if self._awaits else result
 
     def _admit(self, exchange: Exchange) -> RouteEndpoint | ErrorEndpoint:
-        """This endpoint, or 406 when the body is not of a type that the route accepts."""
-        if media_type(exchange.request.headers.get("content-type", "")) in self._content_types:
-            return self
-        wanted = ", ".join(sorted(self._content_types))
-        return ErrorEndpoint(self._app, HTTPError(406, f"the content type must be {wanted}"))
+        return self._admission.refuse(exchange) or self
 
 
 def never_waits(function: Callable[..., Any]) -> bool:
@@ -272,32 +272,3 @@ def _answer_with_stream(call: Call) -> Callable[[Was], Awaitable[None]]:
         await stream_async(was.exchange, lambda: head_of(was, HTML), call(was))
 
     return answer
-
-
-class ErrorEndpoint:
-    """What the router answers when there is no route: 404, 405, 406, a redirect, OPTIONS.
-
-    An app's own error page is rendered like a handler's answer; all else is answered at once.
-    """
-
-    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode", "run", "takes_body")
-
-    def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
-        self._app = app
-        self._error = error
-        self._fields = fields
-        rendered = error.code >= 400 and app.error_handlers.find(error.code) is not None
-        self.mode = Mode.COROUTINE if rendered else Mode.LOOP
-        self.run: Callable[[Exchange], Any] = self._render if rendered else self._answer
-        self.missing = error.code == 404
-        self.max_body = 0
-        self.takes_body = False
-
-    def _answer(self, exchange: Exchange) -> None:
-        exchange.fail(self._error, self._fields)
-
-    async def _render(self, exchange: Exchange) -> None:
-        was = Was(self._app, exchange, None)
-        if self._fields:
-            was.response.fields = list(self._fields)
-        await self._app.error_handlers.answer(was, self._error, from_loop)

@@ -9,7 +9,8 @@ import re
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
-from atila.endpoints import ErrorEndpoint
+from atila.cors import CorsPolicy, requested_method
+from atila.error_endpoint import ErrorEndpoint
 from atila.errors import HTTPError
 from atila.routing import Resolution, Router
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from atila.routing import Route
     from skitai.handlers.interface import Endpoint
     from skitai.server.exchange import Exchange
+    from skitai.server.representation import Fields
 
     Find = Callable[[str, str], tuple[RouteEndpoint, dict[str, Any] | None]]
 
@@ -47,6 +49,7 @@ class Resolver:
             for domain in domains
         }
         self._unrouted = [(re.compile(translate(p)).match, code) for p, code in app.unrouted]
+        self._cors = CorsPolicy.of(app, {})
         self._missing = ErrorEndpoint(app, HTTPError(404))
         # PERF: what few apps use is decided here, not in each request.
         self.resolve = self._resolve_special if self._domains or self._unrouted else self._resolve
@@ -58,6 +61,11 @@ class Resolver:
         return self._look_up(exchange, path, self._find)
 
     def _look_up(self, exchange: Exchange, path: str, find: Find) -> Endpoint:
+        if exchange.request.method == "OPTIONS":
+            method = requested_method(exchange.request)
+            answer = self._preflight(exchange, path, method, find) if method else None
+            if answer is not None:
+                return answer
         try:
             endpoint, exchange.params = find(exchange.request.method, path)
         except Resolution as verdict:
@@ -82,14 +90,48 @@ class Resolver:
 
     def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
         request = exchange.request
-        if verdict.code == 404:
-            return self._missing
         if verdict.code == 301:
             return ErrorEndpoint(self._app, HTTPError(301), [("Location", request.slashed())])
-        allow = [("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"})))]
-        if request.method == "OPTIONS":
-            return ErrorEndpoint(self._app, HTTPError(204), allow)
-        return ErrorEndpoint(self._app, HTTPError(405), allow)
+        fields: Fields = []
+        if self._cors is not None:  # a page may read what went wrong
+            try:
+                fields = self._cors.admit(exchange)
+            except HTTPError as error:
+                return ErrorEndpoint(self._app, error)
+        if verdict.code == 404:
+            return ErrorEndpoint(self._app, HTTPError(404), fields) if fields else self._missing
+        fields.append(("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"}))))
+        code = 204 if request.method == "OPTIONS" else 405
+        return ErrorEndpoint(self._app, HTTPError(code), fields)
+
+    def _preflight(self, exchange: Exchange, path: str, method: str, find: Find) -> Endpoint | None:
+        """The answer to a preflight; None for a route that has no policy or no OPTIONS."""
+        try:
+            endpoint, _ = find(method, path)
+        except Resolution as verdict:
+            if self._cors is None or verdict.code != 405:
+                return None
+            policy, methods = self._cors, verdict.allow
+        except HTTPError:
+            return None
+        else:
+            if endpoint.cors is None or not endpoint.preflights:
+                return None
+            policy, methods = endpoint.cors, _methods(find, path)
+        try:
+            fields = policy.preflight(exchange.request, methods)
+        except HTTPError as error:
+            return ErrorEndpoint(self._app, error)
+        return ErrorEndpoint(self._app, HTTPError(200), fields)
+
+
+def _methods(find: Find, path: str) -> frozenset[str]:
+    """All methods of a path that has some."""
+    try:
+        find("", path)
+    except Resolution as verdict:
+        return verdict.allow
+    return frozenset()
 
 
 def _subdomain(route: Route) -> bool:

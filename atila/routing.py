@@ -136,6 +136,7 @@ class Route:
         function: the app's function.
         name: resource id for ``urlfor``, e.g. ``"books.show"``.
         options: every keyword of ``@app.route``.
+        rank: above 0 for overriding modules, below for extended ones.
         endpoint: what the app compiled it to, set at start.
     """
 
@@ -146,6 +147,7 @@ class Route:
         "mntopt",
         "name",
         "options",
+        "rank",
         "rule",
         "signature",
     )
@@ -158,7 +160,9 @@ class Route:
         name: str,
         options: dict[str, Any],
         mntopt: dict[str, Any],
+        rank: int = 0,
     ) -> None:
+        self.rank = rank
         self.rule = Rule(rule)
         self.function = function
         self.signature = signature

@@ -1,0 +1,49 @@
+"""``ErrorEndpoint``: the answer when no route gets the request: 404, 405, 401, a redirect, OPTIONS.
+
+The resolver and the admission of routes make them, on the loop, before a body is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from atila.invoking import from_loop
+from atila.was import Was
+from skitai.handlers.interface import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atila.app import Atila
+    from atila.errors import HTTPError
+    from skitai.server.exchange import Exchange
+    from skitai.server.representation import Fields
+
+
+class ErrorEndpoint:
+    """Answers with a status and headers.
+
+    An app's own error page is rendered like a handler's answer; all else is answered at once.
+    """
+
+    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode", "run", "takes_body")
+
+    def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
+        self._app = app
+        self._error = error
+        self._fields = fields
+        rendered = error.code >= 400 and app.error_handlers.find(error.code) is not None
+        self.mode = Mode.COROUTINE if rendered else Mode.LOOP
+        self.run: Callable[[Exchange], Any] = self._render if rendered else self._answer
+        self.missing = error.code == 404
+        self.max_body = 0
+        self.takes_body = False
+
+    def _answer(self, exchange: Exchange) -> None:
+        exchange.fail(self._error, self._fields)
+
+    async def _render(self, exchange: Exchange) -> None:
+        was = Was(self._app, exchange, None)
+        if self._fields:
+            was.response.fields = list(self._fields)
+        await self._app.error_handlers.answer(was, self._error, from_loop)
