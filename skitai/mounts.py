@@ -1,6 +1,7 @@
 """What was mounted where, and the life of a mounted app in its worker.
 
-``Service.mount`` makes a `Mount` or a `StaticMount`; the worker calls ``Mount.load``.
+``Service.mount`` makes a `Mount` or a `StaticMount`; the worker takes each app through its life:
+``load``, ``connect``, ``set_up``, ``begin``, ``unload``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,22 @@ from typing import TYPE_CHECKING, Any, cast
 from skitai.errors import ConfigError
 from skitai.importer import guarded, import_file
 from skitai.options import DEVEL, ENVIRONMENT, PRODUCTION
-from skitai.preference import DEFAULT_STATIC_URL, AttributeDict, Place
+from skitai.preference import (
+    DEFAULT_STATIC_URL,
+    TEMPLATE_DIRS,
+    AttributeDict,
+    Configurable,
+    Place,
+    module_directory,
+)
 from skitai.targets import Kind, Target, is_app
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Iterable
 
     from skitai.handlers.interface import Application
+    from skitai.handlers.peers import Peers
     from skitai.preference import Preference
 
 DEFAULT_HOST = "default"
@@ -54,6 +64,7 @@ class Mount:
         subscribe: names of the apps whose events this one receives too.
         copy: how often the same file was mounted before.
         app: what ``load`` returned.
+        module: where the app's hooks are; None for an app that is mounted as an object.
     """
 
     point: str
@@ -66,21 +77,45 @@ class Mount:
     subscribe: tuple[str, ...] = ()
     copy: int = 0
     app: Application | None = field(default=None, repr=False)
+    module: ModuleType | None = field(default=None, repr=False)
 
     def load(self) -> Application:
-        """Make the app and run its life up to serving; called once in each worker.
+        """Make the app; called once in each worker.
 
-        Creates it (``__app__``), lets the preference overwrite its attributes, applies SKITAIENV
-        and calls ``app.setup (module, mntopt)``, which runs ``__setup__`` and ``__mount__``.
-
+        Creates it (``__app__``), lets the preference overwrite attributes and applies SKITAIENV.
         Raises `StartupError` when code of the app fails, `ConfigError` when it makes no app.
         """
         what = f"app {self.name!r} can't be started"
-        module = self._module()
-        app = guarded(what, lambda: self._create(module))
+        self.module = self._import()
+        app = guarded(what, self._create)
         if not is_app(app):
             raise ConfigError(f"app {self.name!r} is {app!r}, no app: make it with Atila(__name__)")
         guarded(what, lambda: self._prepare(app))
+        self.app = cast("Application", app)
+        return self.app
+
+    def connect(self, peers: Peers) -> None:
+        """Introduce the app to the others, which are all made, and to those it subscribes to.
+
+        Raises `ConfigError` for a subscription that can't be.
+        """
+        join, follow = getattr(self.app, "join", None), getattr(self.app, "follow", None)
+        if join is not None:
+            join(peers)
+        for provider in self.subscribe:
+            what = f"app {self.name!r} can't subscribe to {provider!r}"
+            if follow is None:
+                raise ConfigError(f"{what}: it has no events, {self.app!r} is no Atila app")
+            if provider not in peers or peers[provider] is self.app:
+                raise ConfigError(f"{what}: no other app has this name")
+            follow(provider, peers[provider])
+
+    def set_up(self) -> None:
+        """Call ``app.setup (module, mntopt)``, which runs ``__setup__`` and ``__mount__``.
+
+        Raises `StartupError` when they fail.
+        """
+        app: Any = self.app
         setup = getattr(app, "setup", None)
         if setup is not None:
             mntopt = {
@@ -89,9 +124,16 @@ class Mount:
                 "use_reloader": app.use_reloader,
                 "debug": app.debug,
             }
-            guarded(what, lambda: setup(module, mntopt))
-        self.app = cast("Application", app)
-        return self.app
+            guarded(f"app {self.name!r} can't be started", lambda: setup(self.module, mntopt))
+
+    def begin(self, loop: AbstractEventLoop) -> None:
+        """Let the app know that all apps are complete and that it will serve now.
+
+        Raises `StartupError` when that fails.
+        """
+        started = getattr(self.app, "started", None)
+        if started is not None:
+            guarded(f"app {self.name!r} can't be started", lambda: started(loop))
 
     def unload(self) -> None:
         """Let the app run its last hooks (``__umount__``), once; without an app do nothing."""
@@ -99,13 +141,45 @@ class Mount:
         if app is not None:
             app.cleanup()
 
-    def _module(self) -> ModuleType | None:
+    # What preference and app ask for
+
+    def configurables(self) -> list[Configurable]:
+        """Who may say what the app needs: the app itself, as far as it is known, and ``pref``."""
+        app = self._known_app()
+        return [app, self.pref] if isinstance(app, Configurable) else [self.pref]
+
+    def extension_homes(self) -> list[Path]:
+        """The directories of the modules that extend or override the app."""
+        modules = [
+            module
+            for source in self.configurables()
+            for module in (*source.extended, *source.overriding)
+        ]
+        return [module_directory(module) for module in modules if isinstance(module, ModuleType)]
+
+    def static_url(self) -> str:
+        """Where the app's static files are: once it is made it has the last word."""
+        configs = [source.config for source in self.configurables()]
+        for config in configs if self.app is not None else reversed(configs):
+            if "STATIC_URL" in config:
+                return str(config["STATIC_URL"])
+        return DEFAULT_STATIC_URL
+
+    def _known_app(self) -> object:
+        if self.app is None and self.target.kind is Kind.OBJECT:
+            return self.target.value
+        return self.app
+
+    # Making
+
+    def _import(self) -> ModuleType | None:
         value = self.target.value
         if self.target.kind is Kind.FILE and isinstance(value, Path):
             return import_file(value, self.script_home, self.copy)
         return value if isinstance(value, ModuleType) else None
 
-    def _create(self, module: ModuleType | None) -> Any:
+    def _create(self) -> Any:
+        module = self.module
         if module is None:
             return self.target.value
         factory = getattr(module, "__app__", None)
@@ -120,13 +194,19 @@ class Mount:
         return getattr(module, variable)
 
     def _prepare(self, app: Any) -> None:
-        for name, value in self.pref.items():
+        pref = self.pref
+        for name, value in pref.items():
             setattr(app, name, value)
+        if isinstance(app, Configurable):
+            _extend(app, pref)
+        elif pref.extended or pref.overriding:
+            raise ConfigError(f"app {self.name!r} can't be extended or overridden: it is {app!r}")
         if not hasattr(app, "config"):
             app.config = AttributeDict()
-        for name, value in self.pref.config.items():
-            app.config[name] = value
-        app.mountables = [*getattr(app, "mountables", ()), *self.pref.mountables]
+        for name, value in pref.config.items():
+            if name != TEMPLATE_DIRS or not isinstance(app, Configurable):
+                app.config[name] = value
+        app.mountables = [*getattr(app, "mountables", ()), *pref.mountables]
         app.home = str(self.target.home)
         environment = os.environ.get(ENVIRONMENT, PRODUCTION)
         for name in POLICY_ATTRIBUTES:
@@ -134,6 +214,17 @@ class Mount:
                 setattr(app, name, environment == DEVEL)
             elif not hasattr(app, name):
                 setattr(app, name, False)
+
+
+def _extend(app: Configurable, pref: Preference) -> None:
+    """Add what the preference takes over, and its templates, to what the app has itself."""
+    app.extended = list(dict.fromkeys([*app.extended, *pref.extended]))
+    app.overriding = list(dict.fromkeys([*app.overriding, *pref.overriding]))
+    app.template_places = {**app.template_places, **pref.template_places}
+    given = pref.config.get(TEMPLATE_DIRS, [])
+    front = [path for path in given if pref.template_places.get(path, Place.BACK) <= Place.FRONT]
+    merged = dict.fromkeys([*front, *app.config.get(TEMPLATE_DIRS, []), *given])
+    app.config[TEMPLATE_DIRS] = list(merged)
 
 
 def normalise_point(point: object) -> str:
@@ -190,16 +281,16 @@ def parse_subscribe(subscribe: object) -> tuple[str, ...]:
 def collect_statics(
     directories: Iterable[StaticMount], mounts: Iterable[Mount]
 ) -> list[StaticMount]:
-    """Merge mounted directories with those of all preferences, in the order they are asked.
+    """Merge mounted directories with those of apps and preferences, in the order they are asked.
 
     Later ones come first among those that are to be in front or override (seed, Overriding).
     """
     found = list(directories)
     for mount in mounts:
-        url = mount.pref.config.get("STATIC_URL", DEFAULT_STATIC_URL)
-        for entry in mount.pref.statics:
-            point = normalise_point(url if entry.url is None else entry.url)
-            found.append(StaticMount(point, entry.path, mount.hosts, entry.place))
+        for source in mount.configurables():
+            for entry in source.statics:
+                point = normalise_point(mount.static_url() if entry.url is None else entry.url)
+                found.append(StaticMount(point, entry.path, mount.hosts, entry.place))
     unique = list(dict.fromkeys(found))
     front = [entry for entry in reversed(unique) if entry.place <= Place.FRONT]
     back = [entry for entry in unique if entry.place > Place.FRONT]

@@ -10,21 +10,22 @@ import os
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import ConfigError
 from skitai.importer import existing_directory, guarded, put_first
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_STATIC_URL = "/static/"
+TEMPLATE_DIRS = "TEMPLATE_DIRS"
 PRESET = {"MAX_UPLOAD_SIZE": 256 * 1024 * 1024}
 
 
 class Place(IntEnum):
-    """Where a static directory stands among those of one url; the lowest is asked first."""
+    """Where a directory of static files or templates stands; the lowest is asked first."""
 
     OVERRIDING = 0
     FRONT = 1
@@ -66,7 +67,139 @@ class AttributeDict(dict[str, Any]):
             raise AttributeError(f"{name!r} was not set") from None
 
 
-class Preference(AttributeDict):
+class Configurable:
+    """What can be said of an app before it starts: by its preference, and by the app itself.
+
+    Attributes:
+        config: settings.
+        mountables: (arguments, options) of each ``app.mount`` to be done at the start.
+        statics: directories of static files.
+        template_places: of directories in ``config.TEMPLATE_DIRS`` that are not just further ones.
+        extended, overriding: modules, in the order in which they were given. Of the extended ones
+            the first wins, of the overriding ones the last.
+    """
+
+    _home: Path
+    config: AttributeDict
+    mountables: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    statics: list[StaticDirectory]
+    template_places: dict[str, Place]
+    extended: list[ModuleType]
+    overriding: list[ModuleType | Callable[..., Any]]
+    _place: Place | None  # of everything that a hook adds while it runs
+
+    def _configure(self, config: AttributeDict) -> None:
+        self.config = config
+        self.mountables = []
+        self.statics = []
+        self.template_places = {}
+        self.extended = []
+        self.overriding = []
+        self._place = None
+
+    def mount_later(self, *args: Any, **options: Any) -> None:
+        """Queue an ``app.mount (*args, **options)`` for when the app starts."""
+        self.mountables.append((args, options))
+
+    def set_static(self, url: str, path: str | None = None) -> None:
+        """Serve a directory at ``url``, before other directories there and before routes.
+
+        Parameters:
+            url: becomes ``config.STATIC_URL``.
+            path: becomes ``config.STATIC_ROOT``; None: only the url changes.
+        """
+        self.config["STATIC_URL"] = _check_url("set_static", url)
+        if path is not None:
+            directory = self._directory("set_static", path)
+            self.config["STATIC_ROOT"] = str(directory)
+            self._add_static(url, directory, Place.FRONT)
+
+    def set_media(self, url: str, path: str) -> None:
+        """Serve a directory of uploaded files; sets ``config.MEDIA_URL`` and ``MEDIA_ROOT``."""
+        self.config["MEDIA_URL"] = _check_url("set_media", url)
+        directory = self._directory("set_media", path)
+        self.config["MEDIA_ROOT"] = str(directory)
+        self._add_static(url, directory, Place.FRONT)
+
+    def add_static(self, path: str, front: bool = False) -> None:
+        """Serve one more directory at ``config.STATIC_URL``, after the others or in front."""
+        place = Place.FRONT if front else Place.BACK
+        self._add_static(None, self._directory("add_static", path), place)
+
+    def add_template_dir(self, d: str, front: bool = False) -> None:
+        """Look for templates in ``d`` too; a directory that is known keeps its position.
+
+        Parameters:
+            d: the directory; relative paths start at the launch script.
+            front: look there first, before the app's own ``templates``. Default: after it.
+        """
+        place = Place.FRONT if front else Place.BACK
+        self._add_templates(self._directory("add_template_dir", d), place)
+
+    def add_resources(self, module: ModuleType, front: bool = False) -> None:
+        """Add the ``templates`` and ``static`` directories beside a module, those that exist."""
+        self._add_resources(module, Place.FRONT if front else Place.BACK)
+
+    def extends(self, module: ModuleType) -> None:
+        """Take over another app's services, templates and static files; the app's own ones win.
+
+        Runs ``module.__config__ (pref)`` if there is one (seed, Extending). What that adds has the
+        same low priority.
+        """
+        if not isinstance(module, ModuleType):
+            raise ConfigError(f"extends: needs an imported module, not {module!r}: import it first")
+        if module not in self.extended:
+            self.extended.append(module)
+            self._take_over(module, Place.EXTENDED)
+
+    def overrides(self, module: ModuleType | Callable[..., Any]) -> None:
+        """Let a module's services, templates and static files win over the app's.
+
+        Runs ``module.__config__ (pref)`` if there is one (seed, Overriding). A function
+        ``f (app[, mntopt])`` stands for a module that has only ``__mount__``.
+        """
+        if not isinstance(module, (ModuleType, FunctionType)):
+            raise ConfigError(
+                f"overrides: needs an imported module or a function, not {module!r}: "
+                "import it first"
+            )
+        if module not in self.overriding:
+            self.overriding.append(module)
+            if isinstance(module, ModuleType):
+                self._take_over(module, Place.OVERRIDING)
+
+    def _take_over(self, module: ModuleType, place: Place) -> None:
+        before, self._place = self._place, place
+        try:
+            run_config_hook(module, self)
+        finally:
+            self._place = before
+        self._add_resources(module, place)
+
+    def _add_resources(self, module: ModuleType, place: Place) -> None:
+        directory = module_directory(module)
+        if (directory / "templates").is_dir():
+            self._add_templates(directory / "templates", place)
+        if (directory / "static").is_dir():
+            self._add_static(None, directory / "static", place)
+
+    def _add_templates(self, directory: Path, place: Place) -> None:
+        place = place if self._place is None else self._place
+        directories, text = self.config.setdefault(TEMPLATE_DIRS, []), str(directory)
+        if text not in directories:
+            directories.insert(0 if place <= Place.FRONT else len(directories), text)
+            self.template_places[text] = place
+
+    def _add_static(self, url: str | None, directory: Path, place: Place) -> None:
+        entry = StaticDirectory(url, directory, place if self._place is None else self._place)
+        if entry not in self.statics:
+            self.statics.append(entry)
+
+    def _directory(self, call: str, path: str) -> Path:
+        return existing_directory(call, path, self._home)
+
+
+class Preference(Configurable, AttributeDict):
     """Runtime preference of one app (seed, First App, "More About Preference").
 
     Each item becomes an attribute of the app, each item of ``config`` goes into ``app.config``.
@@ -81,14 +214,10 @@ class Preference(AttributeDict):
     Raises `ConfigError` for directories that don't exist and urls that don't begin with ``/``.
     """
 
-    __slots__ = ("_home", "config", "extended", "mountables", "overriding", "statics")
-
-    _home: Path
-    config: AttributeDict
-    mountables: list[tuple[tuple[Any, ...], dict[str, Any]]]
-    statics: list[StaticDirectory]
-    extended: list[ModuleType]
-    overriding: list[ModuleType]
+    __slots__ = (
+        "_home", "_place", "config", "extended", "mountables", "overriding", "statics",
+        "template_places",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -99,11 +228,7 @@ class Preference(AttributeDict):
     ) -> None:
         super().__init__()
         self._home = home
-        self.config = AttributeDict({**(PRESET if preset else {}), **(configs or {})})
-        self.mountables = []
-        self.statics = []
-        self.extended = []
-        self.overriding = []
+        self._configure(AttributeDict({**(PRESET if preset else {}), **(configs or {})}))
         if path is not None:
             put_first(self._directory("path", path))
 
@@ -126,88 +251,35 @@ class Preference(AttributeDict):
         other = Preference(self._home)
         other.update(copy.deepcopy(dict(self)))
         other.config = copy.deepcopy(self.config)
-        for name in ("mountables", "statics", "extended", "overriding"):
-            setattr(other, name, list(getattr(self, name)))
+        for name in ("mountables", "statics", "template_places", "extended", "overriding"):
+            setattr(other, name, copy.copy(getattr(self, name)))
         return other
 
-    def mount_later(self, *args: Any, **options: Any) -> None:
-        """Queue an ``app.mount (*args, **options)`` for when the app starts."""
-        self.mountables.append((args, options))
 
-    def set_static(self, url: str, path: str | None = None) -> None:
-        """Serve a directory at ``url``, before other directories there and before routes.
+def template_directories(
+    own: str, further: Iterable[str], places: Mapping[str, Place]
+) -> list[str]:
+    """Put directories of templates in the order in which they are looked through.
 
-        Parameters:
-            url: becomes ``config.STATIC_URL``.
-            path: becomes ``config.STATIC_ROOT``; None: only the url changes.
-        """
-        self.config["STATIC_URL"] = _check_url("set_static", url)
-        if path is not None:
-            directory = self._directory("set_static", path)
-            self.config["STATIC_ROOT"] = str(directory)
-            self._add_static(StaticDirectory(url, directory, Place.FRONT))
-
-    def set_media(self, url: str, path: str) -> None:
-        """Serve a directory of uploaded files; sets ``config.MEDIA_URL`` and ``MEDIA_ROOT``."""
-        self.config["MEDIA_URL"] = _check_url("set_media", url)
-        directory = self._directory("set_media", path)
-        self.config["MEDIA_ROOT"] = str(directory)
-        self._add_static(StaticDirectory(url, directory, Place.FRONT))
-
-    def add_static(self, path: str, front: bool = False) -> None:
-        """Serve one more directory at ``config.STATIC_URL``, after the others or in front."""
-        place = Place.FRONT if front else Place.BACK
-        self._add_static(StaticDirectory(None, self._directory("add_static", path), place))
-
-    def add_template_dir(self, d: str, front: bool = False) -> None:
-        """Look for templates in ``d`` too; a directory that is known keeps its position."""
-        directories = self.config.setdefault("TEMPLATE_DIRS", [])
-        text = str(self._directory("add_template_dir", d))
-        if text not in directories:
-            directories.insert(0 if front else len(directories), text)
-
-    def add_resources(self, module: ModuleType, front: bool = False) -> None:
-        """Add the ``templates`` and ``static`` directories beside a module, those that exist."""
-        self._add_resources(module, Place.FRONT if front else Place.BACK)
-
-    def extends(self, module: ModuleType) -> None:
-        """Take over another app's services, templates and static files; the app's own ones win.
-
-        Runs ``module.__config__ (pref)`` if there is one (seed, Extending).
-        """
-        _check_module("extends", module)
-        if module not in self.extended:
-            self.extended.append(module)
-            run_config_hook(module, self)
-            self._add_resources(module, Place.EXTENDED)
-
-    def overrides(self, module: ModuleType) -> None:
-        """Let a module's services, templates and static files win over the app's.
-
-        Runs ``module.__config__ (pref)`` if there is one (seed, Overriding).
-        """
-        _check_module("overrides", module)
-        if module not in self.overriding:
-            self.overriding.append(module)
-            run_config_hook(module, self)
-            self._add_resources(module, Place.OVERRIDING)
-
-    def _add_resources(self, module: ModuleType, place: Place) -> None:
-        directory = module_directory(module)
-        if (directory / "templates").is_dir():
-            self.add_template_dir(str(directory / "templates"), front=place <= Place.FRONT)
-        if (directory / "static").is_dir():
-            self._add_static(StaticDirectory(None, directory / "static", place))
-
-    def _add_static(self, entry: StaticDirectory) -> None:
-        if entry not in self.statics:
-            self.statics.append(entry)
-
-    def _directory(self, call: str, path: str) -> Path:
-        return existing_directory(call, path, self._home)
+    Parameters:
+        own: the ``templates`` directory of the app.
+        further: absolute paths of others. Each is the directory itself, or has one named
+            ``templates``.
+        places: of those that are not just further ones.
+    """
+    placed = sorted(further, key=lambda path: places.get(path, Place.BACK))
+    front = [path for path in placed if places.get(path, Place.BACK) <= Place.FRONT]
+    found = [*front, own, *placed[len(front) :]]
+    inner = (os.path.join(path, "templates") for path in found)
+    return list(
+        dict.fromkeys(
+            below if os.path.isdir(below) and os.path.basename(path) != "templates" else path
+            for path, below in zip(found, inner, strict=True)
+        )
+    )
 
 
-def run_config_hook(module: ModuleType, pref: Preference) -> None:
+def run_config_hook(module: ModuleType, pref: Configurable) -> None:
     """Call ``module.__config__ (pref)`` if the module has one.
 
     Raises `StartupError` when the hook fails.
@@ -225,11 +297,6 @@ def module_directory(module: ModuleType) -> Path:
             f"module {module.__name__!r} has no file: give its directory an __init__.py"
         )
     return Path(os.path.abspath(file)).parent
-
-
-def _check_module(call: str, module: object) -> None:
-    if not isinstance(module, ModuleType):
-        raise ConfigError(f"{call}: needs an imported module, not {module!r}: import it first")
 
 
 def _check_url(call: str, url: object) -> str:

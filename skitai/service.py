@@ -34,7 +34,7 @@ from skitai.options import (
     parse,
     peek_environment,
 )
-from skitai.preference import Place, Preference, module_directory
+from skitai.preference import Place, Preference
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
@@ -324,8 +324,7 @@ class Service:
     def _source_directories(self) -> list[str]:
         homes = [self.directory]
         for mount in self.mounts:
-            modules = (*mount.pref.extended, *mount.pref.overriding)
-            homes += [mount.target.home, *map(module_directory, modules)]
+            homes += [mount.target.home, *mount.extension_homes()]
         return [str(home) for home in dict.fromkeys(homes)]
 
 

@@ -18,6 +18,7 @@ import uvloop
 from skitai.errors import SkitaiError, StartupError
 from skitai.executors.threads import ThreadPool
 from skitai.handlers.app import AppHandler
+from skitai.handlers.peers import Peers
 from skitai.handlers.static import StaticHandler
 from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
@@ -102,7 +103,10 @@ class Worker:
             self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
         if settings.access_log and sys.stdout is not None:  # None: closed by whoever started us
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
+        self._load_apps(Peers(loop, self._seat.reloading))
         dispatcher = self._build()
+        for mount in self._loaded:
+            mount.begin(loop)
         server = Server(loop, settings, dispatcher.dispatch, self._access_log)
         try:
             await server.listen(self._seat.sockets)
@@ -134,12 +138,26 @@ class Worker:
         log.warning("the master is gone: stopping")
         self._stop.set()
 
+    def _load_apps(self, peers: Peers) -> None:
+        """Make the apps, then run the hooks of each: all others are known to it then."""
+        mounts = self._service.mounts
+        connected = 0
+        for mount in mounts:  # hooks may mount more, which then have their turn
+            while connected < len(mounts):
+                new = mounts[connected:]
+                for each in new:
+                    peers.add(each.name, each.load())
+                for each in new:
+                    each.connect(peers)
+                connected += len(new)
+            mount.set_up()
+            self._loaded.append(mount)
+
     def _build(self) -> Dispatcher:
         resolvers: dict[tuple[str, str], list[Callable[[Exchange], Endpoint]]] = {}
-        for mount in self._service.mounts:
-            app = mount.load()
-            self._loaded.append(mount)
-            resolve = app.freeze(mount.point, self._pool)
+        for mount in self._loaded:
+            assert mount.app is not None
+            resolve = mount.app.freeze(mount.point, self._pool)
             for host in mount.hosts:
                 resolvers.setdefault((host, mount.point), []).append(resolve)
         directories: dict[tuple[str, str], StaticDirectory] = {}

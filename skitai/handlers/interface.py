@@ -50,7 +50,17 @@ class Endpoint(Protocol):
 class Application(Protocol):
     """An app that can be mounted.
 
-    The worker calls ``freeze`` once, after the app's hooks have run, and ``cleanup`` at the end.
+    The worker makes all apps, and then calls of each, in this order:
+
+    1. ``join(peers)``, to make it known to the other apps, see ``skitai.handlers.peers``;
+    2. ``follow(name, provider)`` for each app it subscribes to;
+    3. ``setup(module, mntopt)``, to run its hooks; ``module`` has them, if it is not None;
+    4. ``freeze``, when all apps have been set up;
+    5. ``started(loop)``, when all have been frozen, before the first request;
+    6. ``cleanup`` at the end, after the last request, when the loop stands still.
+
+    ``hear(event, *args, **kwargs)`` is called for what another app broadcasts. An app may do
+    without any of these but ``freeze`` and ``cleanup``.
     """
 
     name: str

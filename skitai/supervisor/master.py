@@ -158,8 +158,9 @@ class Supervisor:
         report_read, report_write = os.pipe()
         os.set_blocking(report_read, False)
         seat = WorkerSeat(
-            slot.number, self._listeners, self._alive_read, report_write, self._settings.workers
-        )
+            slot.number, self._listeners, self._alive_read, report_write, self._settings.workers,
+            reloading=slot.generation is self._incoming,
+        )  # fmt: skip
         forks = slot.generation.number == 0 and threading.active_count() == 1
         process = None
         try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SEAT_VARIABLE = "SKITAI_SEAT"
-SEAT_FACTS = ("master", "slot", "workers", "alive", "report", "listeners")
+SEAT_FACTS = ("master", "slot", "workers", "reloading", "alive", "report", "listeners")
 READY = b"READY\n"
 FAILED = b"FAILED "
 # A terminal or an operator sends these to the whole process group, and by default they kill. The
@@ -48,6 +48,7 @@ class WorkerSeat:
         alive_fd: read end of a pipe that nobody writes to; end of file means the master is gone.
         report_fd: write end of the pipe on which the worker tells that it is ready or has failed.
         workers: how many workers the service has.
+        reloading: it is started by a reload, to replace a worker with older code.
     """
 
     slot: int
@@ -55,6 +56,7 @@ class WorkerSeat:
     alive_fd: int
     report_fd: int
     workers: int = 1
+    reloading: bool = False
 
     def report_ready(self) -> None:
         """Tell the master that this worker serves."""
@@ -81,6 +83,7 @@ class WorkerSeat:
             "master": os.getpid(),
             "slot": self.slot,
             "workers": self.workers,
+            "reloading": int(self.reloading),
             "listeners": [listener.fileno() for listener in self.sockets],
             "alive": self.alive_fd,
             "report": self.report_fd,
@@ -110,8 +113,8 @@ def _parse_seat(text: str) -> WorkerSeat:
     facts = json.loads(text)
     if not isinstance(facts, dict) or sorted(facts) != sorted(SEAT_FACTS):
         raise ValueError(f"not a JSON object of {', '.join(SEAT_FACTS)}")
-    master, slot, workers, alive_fd, report_fd, listeners = (facts[name] for name in SEAT_FACTS)
-    numbers = [master, slot, workers, alive_fd, report_fd]
+    *numbers, listeners = (facts[name] for name in SEAT_FACTS)
+    master, slot, workers, reloading, alive_fd, report_fd = numbers
     numbers += listeners if isinstance(listeners, list) else [None]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("not all values are numbers")
@@ -121,7 +124,8 @@ def _parse_seat(text: str) -> WorkerSeat:
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             raise ValueError(f"descriptor {descriptor} is not a pipe")
         os.set_inheritable(descriptor, False)
-    return WorkerSeat(slot, adopt_listeners(listeners), alive_fd, report_fd, workers)
+    sockets = adopt_listeners(listeners)
+    return WorkerSeat(slot, sockets, alive_fd, report_fd, workers, bool(reloading))
 
 
 def occupy(seat: WorkerSeat, serve_worker: Callable[[WorkerSeat], int], name: str) -> NoReturn:

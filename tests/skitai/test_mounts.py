@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
-from tiny_app import App, module_with, mounted, refusal, write
+from tiny_app import App, ConfigurableApp, module_with, mounted, refusal, write
 
 from skitai.errors import ConfigError, StartupError
+from skitai.handlers.peers import Peers
 from skitai.importer import explain
+from skitai.preference import template_directories
 from skitai.service import Service
 
 
@@ -20,6 +22,26 @@ def service(tmp_path, monkeypatch):
     yield Service(tmp_path)
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+class Bare:
+    """All that an app must have."""
+
+    name = "bare"
+
+    def freeze(self, point, pool):
+        return None
+
+    def cleanup(self):
+        pass
+
+
+def set_up(mount):
+    """Load an app and run its hooks."""
+    app = mount.load()
+    mount.connect(Peers())
+    mount.set_up()
+    return app
 
 
 # Arguments
@@ -202,6 +224,167 @@ def test_a_shared_preference_is_served_once(service):
     assert len(service.static_mounts()) == 1
 
 
+def test_a_shared_preference_is_served_once_for_all_apps_that_extend(service):
+    write(service, "own/a.txt")
+    write(service, "base/static/a.txt")
+    pref = service.preference()
+    pref.set_static("/static", "own")
+    app = ConfigurableApp(service.directory)
+    app.extends(package(service, "base"))
+    mount = mounted(service, "/", app, pref)
+    found = [(entry.point, entry.path.name) for entry in service.static_mounts()]
+    assert found == [("/static/", "own"), ("/static/", "static")]
+    mount.load()
+    assert [entry.path.name for entry in service.static_mounts()] == ["own", "static"]
+
+
+def test_the_url_of_static_files_is_that_of_the_app_once_it_is_made(service):
+    write(service, "files/a.txt")
+    app = ConfigurableApp(service.directory)
+    app.add_static("files")
+    pref = service.preference()
+    mount = mounted(service, "/", app, pref)
+    assert mount.static_url() == "/static/"
+    app.config["STATIC_URL"] = "/of-the-app"
+    assert mount.static_url() == "/of-the-app"
+    pref.set_static("/of-the-pref")
+    assert mount.static_url() == "/of-the-pref"
+    mount.load()
+    assert mount.static_url() == "/of-the-pref"
+    app.set_static("/in-setup")
+    assert [entry.point for entry in service.static_mounts()] == ["/in-setup/"]
+
+
+# Extending and overriding
+
+
+def package(service, name, **hooks):
+    made = module_with(**hooks)
+    made.__name__ = name
+    made.__file__ = str(service.directory / name / "__init__.py")
+    (service.directory / name).mkdir(exist_ok=True)
+    return made
+
+
+def test_extensions_of_app_and_preference_are_put_together(service):
+    names = ("front", "back", "own_back", "b1/templates", "b2/templates", "c1/templates")
+    for name in (*names, "c2/templates"):
+        (service.directory / name).mkdir(parents=True)
+    base1, base2, custom1, custom2 = (package(service, name) for name in ("b1", "b2", "c1", "c2"))
+    app = ConfigurableApp(service.directory)
+    app.extends(base1)
+    app.overrides(custom1)
+    app.add_template_dir("own_back")
+    pref = service.preference()
+    pref.extends(base2)
+    pref.extends(base1)
+    pref.overrides(custom2)
+    pref.add_template_dir("front", front=True)
+    pref.add_template_dir("back")
+    mount = mounted(service, "/", app, pref)
+    assert mount.load() is app
+    assert app.extended == [base1, base2]
+    assert app.overriding == [custom1, custom2]
+    found = template_directories("OWN", app.config.TEMPLATE_DIRS, app.template_places)
+    assert [path.removeprefix(f"{service.directory}/") for path in found] == [
+        "c2/templates", "c1/templates", "front", "OWN",
+        "own_back", "back", "b1/templates", "b2/templates",
+    ]  # fmt: skip
+    assert [home.name for home in mount.extension_homes()] == [
+        "b1", "b2", "c1", "c2", "b2", "b1", "c2"
+    ]  # fmt: skip
+
+
+def test_only_an_app_that_knows_how_can_be_extended(service):
+    pref = service.preference()
+    pref.extends(package(service, "base"))
+    with pytest.raises(ConfigError, match="app 'tiny' can't be extended or overridden"):
+        mounted(service, "/", App(), pref).load()
+
+
+# Life
+
+
+def test_the_life_of_an_app(service):
+    life = []
+
+    class Living(App):
+        def join(self, peers):
+            life.append(("join", peers["other"].name))
+
+        def follow(self, name, provider):
+            life.append(("follow", name, provider.name))
+
+        def setup(self, module, mntopt):
+            life.append("setup")
+
+        def started(self, loop):
+            life.append(("started", loop))
+
+        def cleanup(self):
+            life.append("cleanup")
+
+    mount = mounted(service, "/", Living("living"), subscribe="other")
+    other = mounted(service, "/other", App("other"))
+    peers = Peers()
+    for each in (mount, other):
+        peers.add(each.name, each.load())
+    mount.connect(peers)
+    mount.set_up()
+    mount.begin(None)
+    mount.unload()
+    assert life == [
+        ("join", "other"), ("follow", "other", "other"), "setup", ("started", None), "cleanup"
+    ]  # fmt: skip
+
+
+def test_a_bare_app_needs_none_of_it(service):
+    mount = mounted(service, "/", Bare())
+    peers = Peers()
+    peers.add(mount.name, mount.load())
+    mount.connect(peers)
+    mount.set_up()
+    mount.begin(None)
+    mount.unload()
+
+
+def test_what_can_not_be_subscribed_to_is_named(service):
+    peers = Peers()
+    for name in ("one", "two"):
+        mount = mounted(service, f"/{name}", App(name), subscribe="one")
+        peers.add(name, mount.load())
+    with pytest.raises(ConfigError, match="app 'two' can't subscribe to 'one': it has no events"):
+        mount.connect(peers)
+    follower = ConfigurableApp(service.directory)
+    follower.follow = lambda name, provider: None
+    for name, provider in (("three", "three"), ("four", "nobody")):
+        mount = mounted(service, f"/{name}", follower, name=name, subscribe=provider)
+        peers.add(name, mount.load())
+        with pytest.raises(ConfigError, match=f"can't subscribe to '{provider}': no other app"):
+            mount.connect(peers)
+        service.mounts.clear()
+
+
+def test_the_peers_of_an_app():
+    peers = Peers()
+    one, two = App("one"), App("two")
+    peers.add("one", one)
+    peers.add("two", two)
+    assert peers["one"] is one
+    assert peers.get("two") is two
+    assert peers.get("three") is None
+    assert peers.get("three", 3) == 3
+    assert ("one" in peers, "three" in peers, list(peers), len(peers)) == (
+        True, False, ["one", "two"], 2,
+    )  # fmt: skip
+    with pytest.raises(NameError, match="no app is named 'three' here, there are: 'one', 'two'"):
+        peers["three"]
+    heard = []
+    two.hear = lambda *args, **kwargs: heard.append((args, kwargs))
+    peers.broadcast("news", 1, event=2)
+    assert heard == [(("news", 1), {"event": 2})]
+
+
 # Loading
 
 
@@ -211,7 +394,7 @@ def test_preference_meets_the_app_before_its_setup(service):
     pref.config.MAX_UPLOAD_SIZE = 5
     pref.mount_later("/x", sys)
     app = App()
-    mounted(service, "/shop", app, pref).load()
+    set_up(mounted(service, "/shop", app, pref))
     ((module, mntopt, seen),) = app.calls
     assert module is None
     assert mntopt == {
@@ -248,15 +431,6 @@ def test_other_environments_leave_debug_as_configured(service, monkeypatch):
 
 
 def test_app_without_config_gets_one(service):
-    class Bare:
-        name = "bare"
-
-        def freeze(self, point, pool):
-            return None
-
-        def cleanup(self):
-            pass
-
     pref = service.preference(OPTION=1)
     app = mounted(service, "/", Bare(), pref).load()
     assert app.config.OPTION == 1
@@ -265,7 +439,7 @@ def test_app_without_config_gets_one(service):
 def test_unload_cleans_up_once(service):
     mount = mounted(service, "/", App())
     mount.unload()
-    app = mount.load()
+    app = set_up(mount)
     mount.unload()
     mount.unload()
     assert app.calls[1:] == ["cleanup"]

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from skitai.errors import ConfigError, StartupError
-from skitai.preference import AttributeDict, Place, Preference
+from skitai.preference import AttributeDict, Place, Preference, template_directories
 from skitai.service import Service
 
 
@@ -209,5 +209,63 @@ def test_failing_config_hook_is_named(pref, tmp_path):
 def test_only_modules_can_extend_or_override(pref, target):
     with pytest.raises(ConfigError, match="extends: needs an imported module"):
         pref.extends(target)
-    with pytest.raises(ConfigError, match="overrides: needs an imported module"):
+    with pytest.raises(ConfigError, match="overrides: needs an imported module or a function"):
         pref.overrides(target)
+
+
+def test_a_function_can_override(pref):
+    def services(app):
+        pass
+
+    pref.overrides(services)
+    pref.overrides(services)
+    assert pref.overriding == [services]
+
+
+def test_what_the_hook_of_an_extension_adds_has_its_priority(pref, tmp_path):
+    def config(pref):
+        pref.set_static("/static", "files")
+        pref.set_media("/media", "files")
+        pref.add_static("files", front=True)
+        pref.add_template_dir("files", front=True)
+
+    (tmp_path / "files").mkdir()
+    for take_over, place in ((pref.extends, Place.EXTENDED), (pref.overrides, Place.OVERRIDING)):
+        pref.statics.clear()
+        pref.config.clear()
+        take_over(module_in(tmp_path, take_over.__name__, config=config))
+        assert {entry.place for entry in pref.statics} == {place}
+        assert pref.template_places[str(tmp_path / "files")] is place
+    pref.add_static("files", front=True)
+    assert pref.statics[-1].place is Place.FRONT
+
+
+def test_order_of_template_directories(pref, tmp_path):
+    for name in ("back", "front", "home", "home/templates", "shared", "shared/templates"):
+        (tmp_path / name).mkdir()
+    modules = ("base", "base2", "custom", "custom2")
+    base, base2, custom, custom2 = (module_in(tmp_path, name, "templates") for name in modules)
+    pref.extends(base)
+    pref.overrides(custom)
+    pref.extends(base2)
+    pref.add_template_dir("back")
+    pref.add_template_dir("front", front=True)
+    pref.add_template_dir("shared")
+    pref.overrides(custom2)
+    found = template_directories(
+        str(tmp_path / "home/templates"), pref.config.TEMPLATE_DIRS, pref.template_places
+    )
+    assert [path.removeprefix(f"{tmp_path}/") for path in found] == [
+        "custom2/templates",
+        "custom/templates",
+        "front",
+        "home/templates",
+        "back",
+        "shared/templates",
+        "base/templates",
+        "base2/templates",
+    ]
+
+
+def test_directories_of_templates_without_a_place_are_further_ones(tmp_path):
+    assert template_directories("/own", ["/a", "/b", "/a"], {}) == ["/own", "/a", "/b"]

@@ -19,7 +19,8 @@ def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def seat_text(changes: dict[str, Any]) -> str:
     seat: dict[str, Any] = {
-        "master": os.getppid(), "slot": 0, "workers": 1, "alive": 0, "report": 1, "listeners": [],
+        "master": os.getppid(), "slot": 0, "workers": 1, "reloading": 0, "alive": 0, "report": 1,
+        "listeners": [],
     }  # fmt: skip
     return json.dumps({**seat, **changes})
 

@@ -40,6 +40,7 @@ def test_module(service):
     assert (mount.target.kind, mount.name) == (Kind.MODULE, "shop")
     assert mount.target.home == Path(__file__).parent
     assert mount.load() is app
+    mount.set_up()
     assert app.calls[0][0] is module
 
 

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from skitai.errors import ConfigError
+from skitai.preference import AttributeDict, Configurable
 
 APP = """
 class App:
@@ -39,6 +40,15 @@ class App:
 
     def cleanup(self):
         self.calls.append("cleanup")
+
+
+class ConfigurableApp(App, Configurable):
+    """An app that can be extended and overridden."""
+
+    def __init__(self, home):
+        super().__init__("configurable")
+        self._home = home
+        self._configure(AttributeDict())
 
 
 def write(service, name, text=""):
