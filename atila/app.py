@@ -9,17 +9,20 @@ import skitai
 from atila.auth import AuthDecorators, Authentication, Authenticators
 from atila.csrf import CsrfDecorators
 from atila.declaring import RouteDecorators
+from atila.encoding import encode, make_encoder
 from atila.endpoints import RouteEndpoint
 from atila.error_handlers import ErrorDecorators, ErrorHandlers
 from atila.events import EventBus, EventDecorators
 from atila.hooks import HookDecorators, Hooks
 from atila.lifecycle import Lifecycle
+from atila.maintenance import MaintainDecorators, Maintenance
 from atila.modules import ModuleMethods
 from atila.permissions import PermissionDecorators, Permissions
 from atila.precedence import arrange
 from atila.prework import CacheTimes, PreworkDecorators
 from atila.resolver import Resolver
-from atila.templates import Templates
+from atila.results import SENDERS, senders_of
+from atila.templates import TemplateDecorators, Templates
 from atila.urls import Urls
 from skitai.handlers.peers import Peers
 from skitai.stores.local import LocalStore
@@ -33,10 +36,14 @@ if TYPE_CHECKING:
     from skitai.executors.threads import ThreadPool
     from skitai.handlers.interface import Endpoint
     from skitai.server.exchange import Exchange
+    from skitai.server.representation import Head
 
 CONFIG = {
     "STATIC_URL": "/static/",
     "MEDIA_URL": "/media/",
+    "MINIFY_HTML": False,
+    "JSON_ENCODER": "utcoffset",
+    "PRETTY_JSON": False,
 }
 
 
@@ -45,11 +52,13 @@ class Atila(
     RouteDecorators,
     HookDecorators,
     EventDecorators,
+    MaintainDecorators,
     ErrorDecorators,
     AuthDecorators,
     PermissionDecorators,
     CsrfDecorators,
     PreworkDecorators,
+    TemplateDecorators,
 ):
     """A web app (seed, First App).
 
@@ -66,6 +75,10 @@ class Atila(
         restrict_parameter_count: refuse arguments that a handler does not take (default True).
         loop: the worker's event loop, None where there is none.
         peers: the apps of this worker by name.
+        mounted_files: answers an exchange with a static file at a path, or returns False; set by
+            the worker.
+        encode: data to JSON, by ``config.JSON_ENCODER``.
+        senders: types of results to what sends them.
     """
 
     def __init__(self, app_name: str) -> None:
@@ -90,9 +103,13 @@ class Atila(
         self.loop: asyncio.AbstractEventLoop | None = None
         self.peers = Peers()
         self.urls = Urls("/", [], self.config.STATIC_URL, self.config.MEDIA_URL)
+        self.mounted_files: Callable[[Exchange, str, Head], bool] = lambda *_: False
+        self.encode = encode
+        self.senders = SENDERS
         self.templates = Templates(self)
         self.hooks = Hooks()
         self.events = EventBus(self)
+        self.maintenance = Maintenance(self)
         self.error_handlers = ErrorHandlers()
         self.auth = Authentication()
         self.permissions = Permissions()
@@ -114,6 +131,10 @@ class Atila(
     def freeze(self, point: str, pool: ThreadPool | None) -> Callable[[Exchange], Endpoint]:
         """Compile the routes for the app's mount point; see ``skitai.handlers.interface``."""
         self.pool = pool
+        self.events.freeze()
+        self.encode = make_encoder(self.config)
+        self.senders = senders_of(self.config)
+        self.templates.prepare()
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)
@@ -121,6 +142,17 @@ class Atila(
         for route in self._routes:
             route.endpoint = RouteEndpoint(self, route, authenticators)
         return Resolver(self, point).resolve
+
+    def started(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Begin to serve; called by the worker when all its apps are frozen.
+
+        Parameters:
+            loop: the worker's; None where there is none, as in a test.
+        """
+        self.loop = loop
+        self.events.started()
+        self.lifecycle.finish()
+        self.maintenance.start(loop)
 
     @property
     def salt(self) -> bytes | None:
@@ -139,4 +171,5 @@ class Atila(
 
     def cleanup(self) -> None:
         """Run the ``__umount__`` hooks; called once by the worker at its end."""
+        self.maintenance.stop()
         self.lifecycle.stop()
