@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from atila.api import API
 from atila.app import Atila
 from atila.errors import HTTPError
-from atila.results import API, File
+from atila.file_results import File
 
 __all__ = ["API", "Atila", "File", "HTTPError"]

@@ -20,8 +20,9 @@ from atila.hooks import compile_guards
 from atila.invoking import drive, from_loop, from_thread
 from atila.pipeline import PARSED_ON_LOOP, Pipeline, parse_large
 from atila.prework import after_steps
-from atila.results import HTML, SENDERS, send
+from atila.results import send
 from atila.steps import Kind
+from atila.streams import HTML
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
@@ -202,7 +203,7 @@ def _compile_at_once(
 def _compile_function(
     app: Atila, route: Route, call: Call, fail: Fail
 ) -> Callable[[Exchange], None]:
-    senders = SENDERS
+    senders = app.senders
 
     def run(exchange: Exchange) -> None:
         was = Was(app, exchange, route)

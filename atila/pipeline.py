@@ -16,8 +16,8 @@ from atila.errors import HTTPError
 from atila.failures import FAILURES, as_http_error
 from atila.heads import head_of
 from atila.invoking import drive, from_loop, from_thread
-from atila.results import HTML, send
-from atila.streams import is_stream, send_stream
+from atila.results import send
+from atila.streams import HTML, is_stream, send_stream
 from skitai.server.exchange import ClientGone
 from skitai.server.streaming import stream_async
 
