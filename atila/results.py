@@ -5,157 +5,49 @@ The endpoints call ``send`` with the handler's result; the table at the end maps
 
 from __future__ import annotations
 
-import errno
-import os
-import stat as stat_module
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from atila.encoding import encode
+from atila.api import API, Fault
 from atila.errors import HTTPError
 from atila.failures import answer_status
+from atila.file_results import File, MountedFile
 from atila.heads import head_of
-from atila.streams import is_stream, send_stream
-from skitai.handlers.files import respond_file
-from skitai.server.streaming import to_bytes
+from atila.minify import make_minifier
+from atila.streams import HTML, is_stream, send_stream
+from atila.xml import JSON, choose_format, encode_xml
+from skitai.server.representation import add_vary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from atila.response import Response
     from atila.was import Was
 
-HTML = "text/html; charset=utf-8"
-JSON = "application/json"
-BINARY = "application/octet-stream"
-_NO_FILE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
+    Sender: TypeAlias = Callable[[Was, Any], None]
 
-
-class API:
-    """A JSON answer (seed, API Response).
-
-    Parameters:
-        args: optionally a status (``"201 Created"`` or 201), then optionally a dictionary.
-        data: more keys; these win.
-
-    Raises ``TypeError`` for other positional arguments.
-    """
-
-    __slots__ = ("data", "status")
-
-    def __init__(self, /, *args: Any, **data: Any) -> None:
-        self.status: str | int | None = None
-        self.data: dict[str, Any] = data
-        if args:
-            self._take(args, data)
-
-    def _take(self, args: tuple[Any, ...], data: dict[str, Any]) -> None:
-        rest = list(args)
-        if rest and (isinstance(rest[0], str) or type(rest[0]) is int):
-            self.status = rest.pop(0)
-        elif len(rest) > 1 and rest[0] is None:
-            rest.pop(0)
-        if rest and isinstance(rest[0], dict):
-            self.data = {**rest.pop(0), **data}
-        elif rest and rest[0] is None:
-            rest.pop(0)
-        if rest:
-            raise TypeError(f"was.API takes a status and a dictionary, not {rest[0]!r}")
-
-    def __getitem__(self, key: str) -> Any:
-        return self.data[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.data[key] = value
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """A key of the answer."""
-        return self.data.get(key, default)
-
-    def set(self, key: str, value: Any) -> None:
-        """Set a key of the answer."""
-        self.data[key] = value
-
-
-class File:
-    """A file as the answer (seed, File).
-
-    Parameters:
-        source: path, relative to the launch script's directory, or an open file, which is sent from
-            its start and closed.
-        mimetype: its Content-Type.
-        filename: offer it for download under this name.
-    """
-
-    __slots__ = ("filename", "mimetype", "source")
-
-    def __init__(self, source: Any, mimetype: str = BINARY, filename: str | None = None) -> None:
-        self.source = source
-        self.mimetype = mimetype
-        self.filename = filename
-
-    def send(self, was: Was) -> None:
-        """Answer with the file; 404 when there is none."""
-        head = head_of(was, self.mimetype)
-        if self.filename is not None:
-            head.fields = [*(head.fields or ()), ("Content-Disposition", self._disposition())]
-        if hasattr(self.source, "read"):
-            was.exchange.respond(head, _read_all(self.source))
-            return
-        try:
-            descriptor = os.open(
-                was.app.abspath(os.fspath(self.source)), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-            )
-        except OSError as exc:
-            if exc.errno not in _NO_FILE:
-                raise
-            raise HTTPError(404, "there is no such file") from None
-        except ValueError:  # a NUL in the name
-            raise HTTPError(404, "there is no such file") from None
-        status = os.fstat(descriptor)
-        if not stat_module.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            raise HTTPError(404, "there is no such file")
-        respond_file(was.exchange, head, descriptor, status)
-
-    def _disposition(self) -> str:
-        """RFC 6266: a plain name for old clients, the exact one encoded."""
-        name = self.filename or ""
-        plain = "".join(
-            char if char.isascii() and char.isprintable() and char not in '"\\' else "_"
-            for char in name
-        )
-        if plain == name:
-            return f'attachment; filename="{name}"'
-        return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
-
-
-def _read_all(source: Any) -> bytes:
-    """The whole content of an open file, from its start if it can be rewound; closes it."""
-    try:
-        if hasattr(source, "seek") and (not hasattr(source, "seekable") or source.seekable()):
-            source.seek(0)
-        return to_bytes(source.read())
-    finally:
-        if hasattr(source, "close"):
-            source.close()
-
-
-def redirect(response: Response, url: str, status: str | int) -> str:
-    """Make ``response`` a redirect and return its body."""
-    response.set_status(status)
-    response.set_header("Location", quote(url, safe="/:?#[]@!$&'()*+,;=%~-._"))
-    response.set_header("Cache-Control", "max-age=0")
-    return ""
-
-
-# -- from result to response
+ANY = "*/*"
 
 
 def _send_api(was: Was, result: API) -> None:
     if result.status is not None:
         was.response.set_status(result.status)
-    was.exchange.respond(head_of(was, JSON), encode(result.data))
+    head, body = head_of(was, JSON), was.app.encode(result.data)
+    accept = was.exchange.request.headers.get("accept", ANY)
+    if accept != ANY:
+        chosen = choose_format(accept)
+        if chosen != JSON and not (was._response is not None and was._response.content_type):
+            head.content_type, body = chosen, encode_xml(body)
+        if "xml" in accept or chosen != JSON:
+            head.fields = list(head.fields or ())
+    if head.fields is not None:
+        # Without any header nothing lets a cache keep the answer; a bare one stays a fast one.
+        add_vary(head.fields, "Accept")
+    was.exchange.respond(head, body)
+
+
+def _send_fault(was: Was, result: Fault) -> None:
+    if result.trace and was.app.debug:
+        result.data["traceback"] = result.trace
+    _send_api(was, result)
 
 
 def _send_text(was: Was, result: str) -> None:
@@ -167,10 +59,10 @@ def _send_bytes(was: Was, result: bytes) -> None:
 
 
 def _send_json(was: Was, result: Any) -> None:
-    was.exchange.respond(head_of(was, JSON), encode(result))
+    was.exchange.respond(head_of(was, JSON), was.app.encode(result))
 
 
-def _send_file(was: Was, result: File) -> None:
+def _send_file(was: Was, result: File | MountedFile) -> None:
     result.send(was)
 
 
@@ -183,9 +75,10 @@ def _send_error(was: Was, result: HTTPError) -> None:
 
 def _send_other(was: Was, result: Any) -> None:
     """Results whose exact type is not in the table."""
-    for kind, send in SENDERS.items():
-        if isinstance(result, kind):
-            send(was, result)
+    senders = was.app.senders
+    for kind in type(result).__mro__:
+        if kind in senders:
+            senders[kind](was, result)
             return
     if hasattr(result, "read"):
         File(result, HTML).send(was)
@@ -200,8 +93,9 @@ def _send_other(was: Was, result: Any) -> None:
         raise TypeError(f"handler {name} returned {type(result).__name__}, which is no response")
 
 
-SENDERS: dict[type, Callable[[Was, Any], None]] = {
+SENDERS: dict[type, Sender] = {
     API: _send_api,
+    Fault: _send_fault,
     str: _send_text,
     bytes: _send_bytes,
     bytearray: _send_bytes,
@@ -209,8 +103,26 @@ SENDERS: dict[type, Callable[[Was, Any], None]] = {
     list: _send_json,
     tuple: _send_json,
     File: _send_file,
+    MountedFile: _send_file,
     HTTPError: _send_error,
 }
+
+
+def senders_of(config: Mapping[str, Any]) -> dict[type, Sender]:
+    """The table of an app: with ``config.MINIFY_HTML`` its pages get smaller.
+
+    Raises ``ConfigError`` for a setting that doesn't exist or needs what isn't installed.
+    """
+    minify = make_minifier(config.get("MINIFY_HTML"))
+    if minify is None:
+        return SENDERS
+
+    def send_page(was: Was, result: str) -> None:
+        head = head_of(was, HTML if result else "")
+        page = minify(result) if head.content_type.startswith("text/html") else result
+        was.exchange.respond(head, page.encode())
+
+    return {**SENDERS, str: send_page}
 
 
 def send(was: Was, result: Any) -> None:
@@ -218,4 +130,4 @@ def send(was: Was, result: Any) -> None:
 
     Raises ``TypeError`` for a result that is no response, ``HTTPError`` for one that is an error.
     """
-    SENDERS.get(type(result), _send_other)(was, result)
+    was.app.senders.get(type(result), _send_other)(was, result)

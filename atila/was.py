@@ -12,7 +12,7 @@ from atila.context import AppContext
 from atila.errors import HTTPError
 from atila.request import Request
 from atila.response import Response
-from atila.results import API, File, redirect
+from atila.result_methods import ResultMethods
 from skitai.wire.forms import MalformedForm, parse_query
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
 
 
-class Was(AppContext):
+class Was(AppContext, ResultMethods):
     """What a handler works with (seed, Very First Argument 'was').
 
     Attributes:
@@ -31,9 +31,6 @@ class Was(AppContext):
     """
 
     __slots__ = ("_request", "_response", "exchange", "route")
-
-    API = API
-    File = File
 
     def __init__(self, app: Atila, exchange: Exchange, route: Route | None) -> None:
         self.app = app
@@ -89,26 +86,6 @@ class Was(AppContext):
                 arguments.update(exchange.params)
             exchange.arguments = arguments
         return arguments
-
-    # -- results
-
-    def render(self, template: str, /, *contexts: dict[str, Any], **context: Any) -> str:
-        """Render a template of the app (seed, Template Engine).
-
-        Parameters:
-            template: path under the app's ``templates`` directory.
-            contexts: dictionaries of names for the template.
-            context: more names; these win.
-        """
-        names: dict[str, Any] = {}
-        for given in contexts:
-            names.update(given)
-        names.update(context)
-        return self.app.templates.render(self, template, names)
-
-    def redirect(self, url: str, status: str | int = "302 Object Moved") -> Any:
-        """Send the client to ``url``; return what this returns (seed, Redirecting)."""
-        return redirect(self.response, url, status)
 
     # -- helpers
 

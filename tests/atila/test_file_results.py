@@ -100,8 +100,10 @@ def test_an_open_file_is_sent_from_its_start_and_closed():
 
 def test_a_stream_that_cannot_be_rewound_is_sent_from_where_it_is():
     class Readable:
-        def read(self):
-            return b"rest"
+        pieces = [b"re", b"st", b""]
+
+        def read(self, size):
+            return self.pieces.pop(0)
 
     def pipe(was):
         reader, writer = os.pipe()

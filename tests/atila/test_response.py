@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 from driving import answer
 
@@ -130,7 +132,8 @@ def test_unsafe_headers_are_refused_on_errors_and_streams_too(log):
 def test_redirects(url, location):
     got = answer(lambda was: was.redirect(url))
     assert (got.status, got.reason, got["Location"]) == (302, "Object Moved", location)
-    assert (got["Cache-Control"], got.body) == ("max-age=0", b"")
+    assert (got["Cache-Control"], got["Content-Type"]) == ("max-age=0", PAGE)
+    assert got.text == f'<a href="{html.escape(location)}">moved</a>\n'
 
 
 def test_a_redirect_has_the_status_that_was_asked_for():
