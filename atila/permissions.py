@@ -278,12 +278,12 @@ def _permissions(given: Any) -> frozenset[str]:
         return frozenset()
     names: Iterable[Any] = [given] if isinstance(given, str) else given
     try:
-        found = frozenset(names)
+        names = list(names)
     except TypeError:
-        found = frozenset((given,))
-    if not all(isinstance(name, str) for name in found):
+        names = [given]
+    if not all(isinstance(name, str) for name in names):
         raise ConfigError(f"@app.permission_required: {given!r} must be names of permissions")
-    return found
+    return frozenset(names)
 
 
 def _values(was: Was, name: str, defaults: dict[str, Any]) -> list[Any]:

@@ -251,7 +251,7 @@ class PreworkDecorators:
 
 
 def after_steps(function: Callable[..., Any]) -> list[Step]:
-    """What runs behind a handler, in the order in which it is written."""
+    """What runs behind a handler: first what the decorator next to it names."""
     return [step_of(after) for after in getattr(function, _AFTER, ())]
 
 
