@@ -51,7 +51,7 @@ LIFE_CYCLE = frozenset(
 )
 # What the framework emits itself. Subscribers hear these as "provider:name".
 BUILT_IN = REQUEST_EVENTS | LIFE_CYCLE | {EVT_SPEC_CREATED}
-OLD_NAMES = {"success_request": EVT_REQ_SUCCESS}
+OLD_SUCCESS = "success_request"
 
 
 class EventBus:
@@ -91,7 +91,7 @@ class EventBus:
         """
         _check_handler(names, function)
         table = self._broadcasts if broadcasts else self._handlers
-        for name in (OLD_NAMES.get(name, name) for name in names):
+        for name in map(_today, names):
             if self._frozen and _provided(name) in REQUEST_EVENTS:
                 raise ConfigError(
                     f"event {name!r}: its handlers are compiled when the app starts, declare "
@@ -118,7 +118,7 @@ class EventBus:
 
     def has(self, name: str) -> bool:
         """Whether anybody handles an event, here or in a subscriber."""
-        return bool(self._all_steps(OLD_NAMES.get(name, name)))
+        return bool(self._all_steps(_today(name)))
 
     def watches_requests(self) -> bool:
         """Whether handlers may get the ``was`` of a request: of its own or of any custom event."""
@@ -142,7 +142,7 @@ class EventBus:
 
     def emit(self, name: str, /, *args: Any, **kwargs: Any) -> None:
         """Run the handlers of an event, then those of the subscribers of this app."""
-        name = OLD_NAMES.get(name, name)
+        name = _today(name)
         if self._followers or name in self._handlers:
             self.run(self._context(), name, *args, **kwargs)
 
@@ -234,6 +234,7 @@ class EventDecorators:
             names: events of this app, or of an app it subscribes to; those that the framework
                 itself emits there are named ``"provider:mounted"``.
         """
+        _check_names(names)
         return lambda function: self.events.declare(names, function)
 
     def emit(self, name: str, /, *args: Any, **kwargs: Any) -> None:
@@ -246,6 +247,7 @@ class EventDecorators:
 
     def on_broadcast(self, *names: str) -> Callable[[F], F]:
         """Handle events that any app of the worker broadcasts."""
+        _check_names(names)
         return lambda function: self.events.declare(names, function, broadcasts=True)
 
     def broadcast(self, name: str, /, *args: Any, **kwargs: Any) -> None:
@@ -319,15 +321,26 @@ def _provided(name: str) -> str:
     return name if name in BUILT_IN else name.partition(":")[2]
 
 
+def _today(name: str) -> str:
+    """The name of today for ``success_request``, also of a provider."""
+    if name.endswith(OLD_SUCCESS) and (name == OLD_SUCCESS or name[-len(OLD_SUCCESS) - 1] == ":"):
+        return name.removesuffix(OLD_SUCCESS) + EVT_REQ_SUCCESS
+    return name
+
+
 def _label(function: Any) -> str:
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
-def _check_handler(names: tuple[Any, ...], function: Any) -> None:
+def _check_names(names: tuple[Any, ...]) -> None:
+    """Raise ``ConfigError`` unless there are names, as for ``@app.on`` without any."""
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(
             f"event names must be text, not {names!r}: write @app.on('name') above the handler"
         )
+
+
+def _check_handler(names: tuple[Any, ...], function: Any) -> None:
     if not callable(function):
         raise ConfigError(f"event {names[0]!r} must have a function as its handler: {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
