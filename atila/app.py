@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import skitai
 from atila.auth import AuthDecorators, Authentication, Authenticators
+from atila.context import AppContext
 from atila.csrf import CsrfDecorators
 from atila.declaring import RouteDecorators
 from atila.encoding import encode, make_encoder
@@ -14,6 +16,7 @@ from atila.endpoints import RouteEndpoint
 from atila.error_handlers import ErrorDecorators, ErrorHandlers
 from atila.events import EventBus, EventDecorators
 from atila.hooks import HookDecorators, Hooks
+from atila.inspection import InspectDecorators, requirements_of
 from atila.lifecycle import Lifecycle
 from atila.maintenance import MaintainDecorators, Maintenance
 from atila.modules import ModuleMethods
@@ -57,6 +60,7 @@ class Atila(
     AuthDecorators,
     PermissionDecorators,
     CsrfDecorators,
+    InspectDecorators,
     PreworkDecorators,
     TemplateDecorators,
 ):
@@ -117,6 +121,52 @@ class Atila(
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
         self.lifecycle = Lifecycle(self)
+        self._locking = threading.Lock()
+        self._locks: dict[str | None, threading.RLock] = {}
+
+    # -- for the app's own code
+
+    def log(self, msg: Any, type: str = "info") -> None:
+        """Write to the app's log outside of a request; see ``was.log``."""
+        AppContext(self).log(msg, type)
+
+    def traceback(self) -> None:
+        """Log the exception being handled."""
+        AppContext(self).traceback(self.name)
+
+    trace = traceback
+
+    def get_lock(self, name: str | None = None) -> threading.RLock:
+        """A lock shared by the threads of this worker: the app's own, or one for each name."""
+        with self._locking:
+            return self._locks.setdefault(name, threading.RLock())
+
+    def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
+        """Set ``debug`` and ``use_reloader``; ``--devel`` or its absence decides in the end."""
+        self.debug, self.use_reloader = debug, use_reloader
+
+    def set_default_session_timeout(self, timeout: int) -> None:
+        """Set ``session_timeout``, in seconds."""
+        self.session_timeout = timeout
+
+    def build_url(self, thing: Any, /, *args: Any, **kwargs: Any) -> str:
+        """``was.urlfor`` outside of a request."""
+        return AppContext(self).urlfor(thing, *args, **kwargs)
+
+    def get_urlspecs(self) -> dict[str, dict[str, Any]]:
+        """Methods, path, parameters and query of every resource, by its id."""
+        return self.urls.specs()
+
+    def get_parameter_requirements(self, func_id: str) -> dict[str, dict[str, Any]]:
+        """What ``@app.inspect`` asks of a resource, by scope. Raises ``NameError``."""
+        return requirements_of(self.urls.find(func_id).function)
+
+    def run(
+        self, address: str = "127.0.0.1", port: int = 5000, mount: str = "/", pref: Any = None
+    ) -> None:
+        """Serve this app alone: ``skitai.mount`` and ``skitai.run`` in one; does not return."""
+        skitai.mount(mount, self, *([pref] if pref is not None else []))
+        skitai.run(address=address, port=port)
 
     # -- the engine's side
 
