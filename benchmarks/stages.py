@@ -110,12 +110,12 @@ def stages() -> list[tuple[str, Callable[[], object]]]:
     (route,) = app.routes
     was = Was(app, exchange, route)
     dropped = Was(app, Exchange(nowhere, REQUEST, True), route)
-    call = compile_call(route.function, route.signature, route.rule.names, True)
+    call = compile_call(route.function, route.signature, route.rule, True)
     result, body = API(id=42, q="hello"), b'{"id":42,"q":"hello"}'
     head = Head(200, "application/json", length=len(body))
 
     def bind_and_call() -> object:
-        was._arguments, exchange.params = None, {"id": 42}
+        exchange.arguments, exchange.params = None, {"id": 42}
         return call(was)
 
     def respond() -> None:
