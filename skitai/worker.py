@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -165,7 +165,12 @@ class Worker:
             for host in static.hosts:
                 self._stack(directories, host, static)
         hosts = {host for host, _ in (*resolvers, *directories)}
-        return Dispatcher({host: self._site(host, directories, resolvers) for host in hosts})
+        dispatcher = Dispatcher({host: self._site(host, directories, resolvers) for host in hosts})
+        for mount in self._loaded:
+            app: Any = mount.app
+            if hasattr(app, "mounted_files"):
+                app.mounted_files = dispatcher.send_file
+        return dispatcher
 
     def _stack(
         self,

@@ -59,6 +59,9 @@ class Application(Protocol):
     5. ``started(loop)``, when all have been frozen, before the first request;
     6. ``cleanup`` at the end, after the last request, when the loop stands still.
 
+    The attribute ``mounted_files``, if the app has one, is set before ``started``: a function of an
+    exchange, a path and a head that answers with a static file, or returns False.
+
     ``hear(event, *args, **kwargs)`` is called for what another app broadcasts. An app may do
     without any of these but ``freeze`` and ``cleanup``.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skitai.handlers.files import send_parts
 from skitai.handlers.static_files import ADD_SLASH
-from skitai.server.representation import Head, compressible
+from skitai.server.representation import Head, add_vary, compressible
 from skitai.wire.negotiation import choose_encoding
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PACKED_ON_LOOP = 64 * 1024  # bytes; larger bodies are compressed in a thread
 PACKED_AT_ALL = 2 * 1024 * 1024
+_NOTHING_SET = Head(200)
 
 
 class StaticHandler:
@@ -36,19 +37,28 @@ class StaticHandler:
         self._pool = pool
 
     def offer(self, exchange: Exchange) -> bool:
+        """Answer with the file at the request's path, if there is one."""
         found = self._directory.find(exchange.request.path)
         if found is None:
             return False
         if found is ADD_SLASH:
             exchange.respond(Head(301, fields=[("Location", exchange.request.slashed())]), b"")
             return True
-        try:
-            self._send(exchange, found)
-        except FileNotFoundError:
-            return False  # it vanished between look-up and open
-        return True
+        return self._send(exchange, found, _NOTHING_SET)
 
-    def _send(self, exchange: Exchange, found: StaticFile) -> None:
+    def send(self, exchange: Exchange, path: str, head: Head) -> bool:
+        """Answer with the file at another path, if there is one.
+
+        Parameters:
+            head: status and headers of the app; those of the file that it lacks are added.
+        """
+        found = self._directory.find(path)
+        if found is None or found is ADD_SLASH:
+            return False
+        return self._send(exchange, found, head)
+
+    def _send(self, exchange: Exchange, found: StaticFile, given: Head) -> bool:
+        """Answer; False if the file vanished since it was looked up."""
         accepted = exchange.request.headers.get("accept-encoding")
         chosen = found
         if found.variants and accepted:
@@ -60,18 +70,27 @@ class StaticHandler:
             ("Last-Modified", chosen.last_modified),
             ("Accept-Ranges", "bytes"),
         ]
+        if given.fields:
+            names = {name.lower() for name, _ in given.fields}
+            fields = [pair for pair in fields if pair[0].lower() not in names]
+            fields = [*given.fields, *fields]
         if chosen is not found:
             fields.append(("Content-Encoding", chosen.encoding))
         packs = self._packs(exchange, found)
         if found.variants or packs:
-            fields.append(("Vary", "Accept-Encoding"))
-        head = Head(200, found.content_type, fields)
-        if chosen.content is not None:
-            exchange.respond(head, chosen.content)
-        elif packs and accepted and "range" not in exchange.request.headers:
-            self._pack(exchange, head, found)
-        else:
-            send_parts(exchange, head, chosen.open(), chosen.size)
+            add_vary(fields, "Accept-Encoding")
+        content_type = given.content_type or found.content_type
+        head = Head(given.status, content_type, fields, reason=given.reason)
+        try:
+            if chosen.content is not None:
+                exchange.respond(head, chosen.content)
+            elif packs and accepted and "range" not in exchange.request.headers:
+                self._pack(exchange, head, found)
+            else:
+                send_parts(exchange, head, chosen.open(), chosen.size)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _packs(self, exchange: Exchange, found: StaticFile) -> bool:
         """Whether some clients get this file compressed."""

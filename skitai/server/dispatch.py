@@ -31,6 +31,9 @@ class FileHandler(Protocol):
     def offer(self, exchange: Exchange) -> bool:
         """Answer and return True, or leave the exchange to the next one."""
 
+    def send(self, exchange: Exchange, path: str, head: Head) -> bool:
+        """Answer with what is at ``path``, and what is set in ``head``; False: nothing is there."""
+
 
 class Site:
     """What is mounted for one host.
@@ -69,6 +72,13 @@ class Site:
         else:
             exchange.fail(HTTPError(404, "nothing is mounted here"))
 
+    def send_file(self, exchange: Exchange, path: str, head: Head) -> bool:
+        """Answer with a static file; False when there is none."""
+        return any(
+            path.startswith(prefix) and files.send(exchange, path, head)
+            for prefix, files in self._files
+        )
+
     def sole_handler(self) -> Callable[[Exchange], None] | None:
         """The handler of the only mount if that answers everything, else None."""
         if not self._files and len(self._apps) == 1 and self._apps[0][0] == "/":
@@ -103,6 +113,18 @@ class Dispatcher:
             self.dispatch = self._default.sole_handler() or self._default.dispatch
         else:
             self.dispatch = self._by_host
+
+    def send_file(self, exchange: Exchange, path: str, head: Head) -> bool:
+        """Answer with a static file of the request's host, wherever its own path leads.
+
+        Parameters:
+            path: decoded URL path of the file.
+            head: status and headers of the app that asks for it.
+
+        Returns False, and answers nothing, when there is no such file.
+        """
+        site = self._find(exchange.request.headers.get("host", ""))
+        return site is not None and site.send_file(exchange, path, head)
 
     def _by_host(self, exchange: Exchange) -> None:
         site = self._find(exchange.request.headers.get("host", ""))
