@@ -1,4 +1,4 @@
-"""The two answers in atila on skitai, as plain functions and as coroutines.
+"""The answers in atila on skitai, as plain functions and as coroutines.
 
 `ACCESS_LOG=on` in the environment turns the access log on, for the second row of the report.
 """
@@ -6,12 +6,27 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import skitai
 from atila import Atila
 
 app = Atila(__name__)
+app.securekey = "a secret of the benchmark, not of anybody"
+
+ITEMS = [{"id": n, "name": f"<item {n}> & co.", "price": n * 2.5} for n in range(1, 51)]
+PERSON = dict(
+    ints=["age", "birth_year"],
+    floats=["score"],
+    booleans=["newsletter"],
+    emails=["email"],
+    name__len__between=(3, 64),
+    age__between=(18, 130),
+    gender__in=["male", "female", "other"],
+    birth_year__between=(1900, 2030),
+    zip=re.compile(r"^[0-9]{5}$"),
+)
 
 
 @app.route("/plaintext")
@@ -27,6 +42,49 @@ def item(was: Any, id: int, q: str) -> Any:
     return was.API(id=id, q=q)
 
 
+@app.route("/form", methods=["POST"])
+@app.inspect(**PERSON)
+def form(
+    was: Any,
+    name: str,
+    email: str,
+    age: int,
+    gender: str,
+    birth_year: int,
+    newsletter: bool,
+    score: float,
+    city: str,
+    zip: str,
+    comment: str | None = None,
+) -> Any:
+    """Answer with the checked and converted form."""
+    return was.API(
+        name=name,
+        email=email,
+        age=age,
+        gender=gender,
+        birth_year=birth_year,
+        newsletter=newsletter,
+        score=score,
+        city=city,
+        zip=zip,
+        comment=comment,
+    )
+
+
+@app.route("/session")
+def count(was: Any) -> Any:
+    """Count in the session."""
+    was.session["count"] = was.session.get("count", 0) + 1
+    return was.API(count=was.session["count"])
+
+
+@app.route("/template")
+def template(was: Any, title: str) -> Any:
+    """Render 50 rows."""
+    return was.render("table.html", title=title, items=ITEMS)
+
+
 @app.route("/async/plaintext")
 async def async_plaintext(was: Any) -> bytes:
     """Answer with text."""
@@ -38,6 +96,49 @@ async def async_plaintext(was: Any) -> bytes:
 async def async_item(was: Any, id: int, q: str) -> Any:
     """Answer with JSON."""
     return was.API(id=id, q=q)
+
+
+@app.route("/async/form", methods=["POST"])
+@app.inspect(**PERSON)
+async def async_form(
+    was: Any,
+    name: str,
+    email: str,
+    age: int,
+    gender: str,
+    birth_year: int,
+    newsletter: bool,
+    score: float,
+    city: str,
+    zip: str,
+    comment: str | None = None,
+) -> Any:
+    """Answer with the checked and converted form."""
+    return was.API(
+        name=name,
+        email=email,
+        age=age,
+        gender=gender,
+        birth_year=birth_year,
+        newsletter=newsletter,
+        score=score,
+        city=city,
+        zip=zip,
+        comment=comment,
+    )
+
+
+@app.route("/async/session")
+async def async_count(was: Any) -> Any:
+    """Count in the session."""
+    was.session["count"] = was.session.get("count", 0) + 1
+    return was.API(count=was.session["count"])
+
+
+@app.route("/async/template")
+async def async_template(was: Any, title: str) -> Any:
+    """Render 50 rows."""
+    return was.render("table.html", title=title, items=ITEMS)
 
 
 if __name__ == "__main__":
