@@ -194,6 +194,13 @@ def text_to_str(value: Any) -> Any:
     return value
 
 
+def one_text(value: Any) -> Any:
+    """Text, once, and nothing else."""
+    if type(value) is str:
+        return value
+    raise Refused(ONCE if type(value) is list else "must be text")
+
+
 def json_str(value: Any) -> Any:
     """A string."""
     if type(value) is str:

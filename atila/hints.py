@@ -180,9 +180,14 @@ def _take_body(was: Was, arguments: Arguments, name: str, conversion: Conversion
             return
     if not isinstance(body, dict):
         raise refusal(name, Refused("must be an object"), "JSON body")
-    members = {key: arguments.pop(key, value) for key, value in body.items()}
-    below = {**request.URL, **(was.exchange.params or {})}
-    arguments.update((key, below[key]) for key in body if key in below)
+    if arguments.keys() == body.keys():
+        members = arguments.copy()
+        arguments.clear()
+    else:
+        members = {key: arguments.pop(key, value) for key, value in body.items()}
+    if request.URL or was.exchange.params:
+        below = {**request.URL, **(was.exchange.params or {})}
+        arguments.update((key, below[key]) for key in body if key in below)
     try:
         if request.JSON is None:
             assert conversion.form is not None

@@ -5,13 +5,13 @@ The decorator leaves an ``Inspection`` on the handler; the endpoint compiles it 
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from atila.arguments import JSON
 from atila.converters import to_path, to_text
 from atila.errors import ConfigError, HTTPError
 from atila.inspection_rules import Rules
+from atila.operators import did_you_mean
 from atila.refusal import ERRNO, Refused, missing, origin_of, refusal
 from atila.steps import Step, add_guard, guards_of, inline
 
@@ -115,8 +115,7 @@ class Inspection:
             )
         self.scope = scope.upper()
         if self.scope not in SCOPES:
-            near = difflib.get_close_matches(self.scope, SCOPES, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else f"; choose from {', '.join(SCOPES)}"
+            hint = did_you_mean(self.scope, SCOPES)
             raise ConfigError(f"@app.inspect({scope!r}): there is no such scope{hint}")
         self._methods, self._place = SCOPES[self.scope]
         self.rules = Rules(options)

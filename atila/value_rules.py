@@ -10,11 +10,11 @@ from uuid import UUID
 
 from atila.conversions import (
     BOOLEANS,
-    ONCE,
     json_bool,
     json_float,
     json_int,
     json_str,
+    one_text,
     text_to_float,
     text_to_int,
     words_to_bool,
@@ -38,13 +38,6 @@ _UNSAFE = re.compile(
     ),
     re.IGNORECASE,
 )
-
-
-def one_text(value: Any) -> Any:
-    """Text, given once."""
-    if type(value) is list:
-        raise Refused(ONCE)
-    return json_str(value)
 
 
 def text_to_list(value: Any) -> Any:
