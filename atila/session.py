@@ -1,0 +1,311 @@
+"""``was.session``: values that a user's browser carries from request to request (seed, Session).
+
+An app has one ``Sessions``, made when it is frozen; a request that uses its session has one
+``Session``, which is loaded when it is first read and written when it was changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from atila.cookies import NEVER, LenientMapping, placement
+from atila.errors import ConfigError
+from atila.session_space import Space
+from atila.session_store import CookieStore
+from atila.strict_json import SCALARS, simplify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atila.cookies import Cookie
+    from atila.session_space import Record
+    from atila.session_store import SessionStore
+
+TIMEOUT = 1200  # seconds
+_UNCHANGEABLE = SCALARS | {float}
+
+
+class Sessions:
+    """What the sessions of an app have in common.
+
+    Parameters:
+        securekey: of the app; without one a session raises ``ConfigError`` when it is used.
+        timeout: seconds that a session lives after its last change; None for 1200.
+        store: None for encrypted cookies.
+
+    Raises ``ConfigError`` for a timeout that no session could reach.
+    """
+
+    __slots__ = ("securekey", "store", "timeout")
+
+    def __init__(
+        self,
+        securekey: str | bytes | None,
+        timeout: float | None = None,
+        store: SessionStore | None = None,
+    ) -> None:
+        if timeout is not None and timeout <= 0:
+            raise ConfigError(f"session_timeout = {timeout!r} must be more than 0 seconds")
+        self.securekey = securekey
+        self.timeout: float = timeout or TIMEOUT
+        self.store: SessionStore = CookieStore() if store is None else store
+
+
+class Session(LenientMapping):
+    """The session of one request (seed, Session).
+
+    Values are text, numbers, booleans, None, lists and dictionaries. Setting or removing one lets
+    the session live for another ``session_timeout`` seconds, and never shortens what
+    ``set_expiry`` decided; reading does not. A list or dictionary that is changed in place is
+    saved too.
+
+    Parameters:
+        sessions: of the app.
+        cookie: the request's cookies.
+        address: the client's, for ``getv``.
+        https: the request came over https, and the cookie must not be sent over http.
+
+    All methods raise ``ConfigError`` when the app has no ``securekey``.
+    """
+
+    __slots__ = ("_address", "_cookie", "_https", "_sealed", "_sessions", "_space", "_spaces")
+
+    def __init__(
+        self, sessions: Sessions, cookie: Cookie, address: str = "", https: bool = False
+    ) -> None:
+        self._sessions = sessions
+        self._cookie = cookie
+        self._address = address
+        self._https = https
+        self._sealed = False
+        self._space = space = Space("")
+        self._spaces = {"": space}
+        space.configure(
+            sessions.securekey,
+            sessions.timeout,
+            placement("/", None, https, True, "Lax"),
+            extends=True,
+        )
+
+    # -- values
+
+    def _read(self) -> dict[str, Any]:
+        return self._opened().data
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A value, ``default`` when it is missing."""
+        value = self._opened().data.get(key, default)
+        if type(value) not in _UNCHANGEABLE:
+            self._space.lent = True
+        return value
+
+    def getv(self, key: str, default: Any = None) -> Any:
+        """A value that was set from the client's present address, else ``default``."""
+        record = self._opened()
+        if record.elsewhere.get(key, record.address) != self._address:
+            return default
+        return self.get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        """Set a value.
+
+        Raises ``TypeError`` when the key is no text or the value is of another type than JSON has;
+        ``RuntimeError`` when the headers are sent.
+        """
+        record = self._writable()
+        if not isinstance(key, str):
+            raise TypeError(f"keys of a session are text, not {key!r}")
+        if type(value) not in SCALARS:
+            simplify(value, f"session[{key!r}]")
+        if not record.data:
+            record.address = self._address
+            record.elsewhere.clear()
+        elif record.address != self._address:
+            record.elsewhere[key] = self._address
+        elif record.elsewhere:
+            record.elsewhere.pop(key, None)
+        record.data[key] = value
+        self._space.extend()
+
+    def remove(self, key: str) -> None:
+        """Remove a value; nothing happens when there is none."""
+        record = self._opened()
+        if key in record.data:
+            self._writable()
+            del record.data[key]
+            record.elsewhere.pop(key, None)
+            self._space.extend()
+
+    def clear(self) -> None:
+        """Remove all values, and with them the cookie."""
+        if self._opened().data:
+            self._writable().data.clear()
+            self._space.changed = True
+
+    # -- expiry
+
+    def touch(self) -> None:
+        """Let the session live for ``session_timeout`` seconds from now, or longer."""
+        if self._writable().data:
+            self._space.extend(explicitly=True)
+
+    def set_expiry(self, timeout: float) -> None:
+        """Let the session live for ``timeout`` seconds from now; 0 ends it."""
+        if timeout <= 0:
+            self.expire()
+            return
+        self._writable()
+        lifetime = min(timeout, NEVER)
+        self._space.live_until(time.time() + lifetime, lifetime)
+
+    def expire(self) -> None:
+        """End the session: remove its values and its cookie.
+
+        What is set afterwards begins a new one. Do so when a user logs in, so that nobody who
+        had the cookie before shares it.
+        """
+        self._writable()
+        self._space.end()
+
+    def get_expiry(self) -> int:
+        """When the session expires, in seconds since the epoch; 0 when there is none."""
+        return self._opened().deadline
+
+    def use_time(self) -> float:
+        """Seconds since the expiry was decided; 0 when there is no session."""
+        record = self._opened()
+        if not record.deadline:
+            return 0.0
+        return max(0.0, time.time() - (record.deadline - record.lifetime))
+
+    def impending(self) -> bool:
+        """Whether a fifth of the session's time, or ten seconds, are all that is left."""
+        record = self._opened()
+        if not record.deadline:
+            return False
+        return record.deadline - time.time() <= max(10.0, record.lifetime * 0.2)
+
+    # -- several sessions
+
+    def mount(
+        self,
+        name: str | None = None,
+        session_timeout: float | None = None,
+        securekey: str | bytes | None = None,
+        path: str | None = None,
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: str | None = "Lax",
+        extend: bool = True,
+    ) -> None:
+        """Work with another session from here on (seed, Namespaced Session).
+
+        Parameters:
+            name: of the session, whatever its case; None goes back to the default one. Nothing
+                happens when it is the present one.
+            session_timeout: seconds; default: of the app.
+            securekey: default: of the app.
+            path: where the cookie is valid, default ``/``; the default session has no other.
+            domain, secure, http_only, same_site: see ``atila.cookies.Placement``; https implies
+                ``secure``.
+            extend: whether a change extends the session.
+        """
+        name = (name or "").upper()
+        if name == self._space.name:
+            return
+        path = path or "/"
+        if not name and path != "/":
+            raise AssertionError(f"session.mount(path={path!r}): give the session a name")
+        space = self._spaces.get(name)
+        if space is None:
+            space = Space(name)
+        space.configure(
+            securekey or self._sessions.securekey,
+            session_timeout or self._sessions.timeout,
+            placement(path, domain, secure or self._https, http_only, same_site),
+            extend,
+        )
+        self._spaces[name] = self._space = space
+
+    @contextmanager
+    def mounted(self, name: str, **options: Any) -> Iterator[Session]:
+        """Work with another session for the length of a ``with`` block.
+
+        Parameters: as ``mount`` has them.
+        """
+        before = self._space
+        self.mount(name, **options)
+        try:
+            yield self
+        finally:
+            self._space = before
+
+    # -- loading and saving
+
+    @property
+    def blocking(self) -> bool:
+        """Whether loading and saving wait for a server, so that they must not run on the loop."""
+        return self._sessions.store.blocking
+
+    async def load(self) -> Session:
+        """Load the present session, in a thread where the store blocks.
+
+        A coroutine calls it before it uses a session that a server keeps; the rest then doesn't
+        wait.
+        """
+        space, store = self._space, self._sessions.store
+        if space.record is None:
+            if store.blocking:
+                await asyncio.to_thread(space.load, self._cookie, store, self._address)
+            else:
+                space.load(self._cookie, store, self._address)
+        return self
+
+    def commit(self) -> list[str]:
+        """Save what was changed and return the values of the Set-Cookie headers.
+
+        From now on a change raises ``RuntimeError``. Raises ``ValueError`` for a session that its
+        cookie can't hold, ``TypeError`` when a list or dictionary in it was given a value that JSON
+        has no type for.
+        """
+        self._sealed = True
+        store = self._sessions.store
+        values = [space.save(store) for space in self._spaces.values() if space.record is not None]
+        return [value for value in values if value]
+
+    async def commit_async(self) -> list[str]:
+        """``commit`` for coroutines: in a thread where the store blocks and there is work."""
+        if self.blocking and any(space.changed or space.lent for space in self._spaces.values()):
+            return await asyncio.to_thread(self.commit)
+        return self.commit()
+
+    def _opened(self) -> Record:
+        space = self._space
+        record = space.record
+        if record is None:
+            store = self._sessions.store
+            if store.blocking:
+                refuse_on_loop()
+            record = space.load(self._cookie, store, self._address)
+        return record
+
+    def _writable(self) -> Record:
+        if self._sealed:
+            raise RuntimeError("the session can't be changed: the headers are sent")
+        return self._opened()
+
+
+def refuse_on_loop() -> None:
+    """Raise ``RuntimeError`` where waiting would stop all requests of the worker."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "the session is kept on a server, which a coroutine must not wait for this way: "
+        "call `await was.session.load()` before you use was.session"
+    )
