@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from atila.invoking import from_loop
 from atila.was import Was
 from skitai.handlers.interface import Mode
+from skitai.server.representation import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,11 @@ class ErrorEndpoint:
         self.takes_body = False
 
     def _answer(self, exchange: Exchange) -> None:
-        exchange.fail(self._error, self._fields)
+        error = self._error
+        if error.code < 300:  # OPTIONS
+            exchange.respond(Head(error.code, "", self._fields), b"")
+        else:
+            exchange.fail(error, self._fields)
 
     async def _render(self, exchange: Exchange) -> None:
         was = Was(self._app, exchange, None)

@@ -90,14 +90,15 @@ class Resolver:
 
     def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
         request = exchange.request
-        if verdict.code == 301:
-            return ErrorEndpoint(self._app, HTTPError(301), [("Location", request.slashed())])
         fields: Fields = []
         if self._cors is not None:  # a page may read what went wrong
             try:
                 fields = self._cors.admit(exchange)
             except HTTPError as error:
                 return ErrorEndpoint(self._app, error)
+        if verdict.code == 301:
+            fields.append(("Location", request.slashed()))
+            return ErrorEndpoint(self._app, HTTPError(301), fields)
         if verdict.code == 404:
             return ErrorEndpoint(self._app, HTTPError(404), fields) if fields else self._missing
         fields.append(("Allow", ", ".join(sorted(verdict.allow | {"OPTIONS"}))))
@@ -107,19 +108,17 @@ class Resolver:
     def _preflight(self, exchange: Exchange, path: str, method: str, find: Find) -> Endpoint | None:
         """The answer to a preflight; None for a route that has no policy or no OPTIONS."""
         try:
-            endpoint, _ = find(method, path)
-        except Resolution as verdict:
-            if self._cors is None or verdict.code != 405:
-                return None
-            policy, methods = self._cors, verdict.allow
+            methods = _methods(find, path)
+            # For a method that isn't routed any policy of the path can say so.
+            asked = [method] if method in methods else sorted(methods)
+            endpoints = [find(name, path)[0] for name in asked]
         except HTTPError:
             return None
-        else:
-            if endpoint.cors is None or not endpoint.preflights:
-                return None
-            policy, methods = endpoint.cors, _methods(find, path)
+        policies = [found.cors for found in endpoints if found.cors and found.preflights]
+        if not policies:
+            return None
         try:
-            fields = policy.preflight(exchange.request, methods)
+            fields = policies[0].preflight(exchange.request, methods)
         except HTTPError as error:
             return ErrorEndpoint(self._app, error)
         return ErrorEndpoint(self._app, HTTPError(200), fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from driving import Answer, Driver
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,3 +261,133 @@ def test_origins_are_compared_as_browsers_write_them():
 def test_settings_that_can_not_work_are_refused(settings):
     with pytest.raises(ConfigError, match="route option access_control_"):
         CorsPolicy(**settings, where="route option")
+
+
+# -- in an app
+
+
+def shop(**settings: Any) -> Atila:
+    app = Atila("shop")
+    for name, value in settings.items():
+        setattr(app, name, value)
+
+    @app.route("/open", methods=["GET", "POST", "OPTIONS"], access_control_allow_origin=["*"])
+    def opened(was, fail=None):
+        if fail == "crash":
+            raise ValueError(fail)
+        if fail:
+            raise was.Error(fail)
+        was.response.add_header("Vary", "Accept")
+        return "open"
+
+    @app.route("/quiet", access_control_allow_origin=[SHOP])
+    def quiet(was):
+        return "quiet"
+
+    @app.route("/plain/")
+    def plain(was):
+        return "plain"
+
+    @app.route("/number/<float:x>")
+    def number(was, x):
+        return "number"
+
+    return app
+
+
+def asked(driver: Driver, path: str, method: str, origin: str = SHOP) -> Answer:
+    return driver.request(
+        "OPTIONS", path, {"Origin": origin, "Access-Control-Request-Method": method}
+    )
+
+
+def test_without_a_policy_origins_are_nobody_s_business():
+    answer = Driver(shop()).get("/plain/", Origin="http://a.example")
+    assert (answer.status, answer.text) == (200, "plain")
+    assert "access-control" not in str(answer.headers).lower()
+    assert answer["Vary"] is None
+
+
+def test_the_policy_of_a_route_holds_for_its_answers_and_errors():
+    driver = Driver(shop())
+    for target, status in (
+        ("/open", 200), ("/open?fail=418", 418), ("/open?fail=crash", 500), ("/open?x=1", 400),
+        ("/open?%ff", 400),
+    ):  # fmt: skip
+        answer = driver.get(target, Origin=SHOP)
+        assert answer.status == status, target
+        assert answer["Access-Control-Allow-Origin"] == SHOP, target
+        assert "Origin" in ", ".join(answer.all("Vary")), target
+    assert driver.get("/quiet", Origin="http://a.example").status == 403
+    assert driver.get("/quiet").text == "quiet"
+
+
+def test_the_policy_of_an_app_holds_for_errors_of_routing_too():
+    driver = Driver(shop(access_control_allow_origin=[SHOP]))
+    for method, path, status in (
+        ("GET", "/plain/", 200), ("GET", "/plain", 301), ("GET", "/none", 404),
+        ("PUT", "/plain/", 405), ("OPTIONS", "/plain/", 204),
+    ):  # fmt: skip
+        answer = driver.request(method, path, {"Origin": SHOP})
+        assert answer.status == status, path
+        assert answer["Access-Control-Allow-Origin"] == SHOP, path
+        assert driver.request(method, path, {"Origin": "http://a.example"}).status == 403, path
+
+
+def test_the_body_of_a_refused_request_is_not_read():
+    app = shop(access_control_allow_origin=[SHOP])
+    app.config.MAX_UPLOAD_SIZE = 10
+    headers = {"Origin": "http://a.example", "Content-Type": "text/plain"}
+    assert Driver(app).request("POST", "/plain/", headers, b"x" * 100).status == 403
+
+
+def test_a_refused_request_never_runs_anything():
+    app = Atila("shop")
+    app.access_control_allow_origin = [SHOP]
+    ran = []
+
+    @app.before_request
+    def before(was):
+        ran.append("before")
+
+    @app.route("/")
+    def index(was):
+        ran.append("index")
+
+    assert Driver(app).get("/", Origin="http://a.example").status == 403
+    assert ran == []
+
+
+def test_a_preflight_is_answered_where_a_route_lists_options():
+    driver = Driver(shop())
+    answer = asked(driver, "/open", "POST")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer["Access-Control-Allow-Methods"] == "GET, HEAD, POST"
+    assert asked(driver, "/open", "DELETE").status == 405
+    # A route that does not list it answers OPTIONS as ever, which tells a browser nothing.
+    answer = asked(driver, "/quiet", "GET")
+    assert (answer.status, answer["Access-Control-Allow-Origin"]) == (204, None)
+
+
+def test_every_route_answers_preflights_when_the_app_has_a_policy():
+    driver = Driver(shop(access_control_allow_origin=[SHOP], access_control_max_age=60))
+    answer = asked(driver, "/plain/", "GET")
+    assert (answer.status, answer["Access-Control-Max-Age"]) == (200, "60")
+    assert asked(driver, "/plain/", "GET", "http://a.example").status == 403
+    assert asked(driver, "/plain/", "PATCH").status == 405
+    assert asked(driver, "/open", "GET", "http://a.example").status == 200
+    assert asked(driver, "/none", "GET").status == 404
+    assert asked(driver, "/number/1.2.3", "GET").status == 400
+
+
+@given(origin=st.text(), method=st.text(), headers=st.text())
+def test_no_cross_origin_request_is_a_crash(origin, method, headers):
+    driver = Driver(shop(access_control_allow_origin=[SHOP]))
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+    for path in ("/plain/", "/open"):
+        assert driver.request("OPTIONS", path, asks).status < 500
+        assert driver.request("GET", path, asks).status < 500
