@@ -6,6 +6,7 @@ could be decided then.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -213,14 +214,16 @@ _NO_METHODS: frozenset[str] = frozenset()
 class _Table:
     """The endpoints of one path, by method; none for a path that only wants a slash."""
 
-    __slots__ = ("endpoints", "match")
+    __slots__ = ("endpoints", "match", "rank")
 
     def __init__(self, match: Callable[[str], Params | None] = _no_parameters) -> None:
         self.endpoints: dict[str, Endpoint] = {}
         self.match = match
+        self.rank: float = -math.inf  # of the highest route
 
     def add(self, route: Route, replace: bool = True) -> None:
         assert route.endpoint is not None
+        self.rank = max(self.rank, route.rank)
         # Listing OPTIONS beside other methods asks for the usual answer, not for the function.
         for method in route.methods - {"OPTIONS"} or route.methods:
             if replace or method not in self.endpoints:
@@ -240,9 +243,9 @@ class Router:
     """Finds endpoints; compiled once from the routes of an app.
 
     Precedence: literal paths, then literal paths that end with a slash more (they redirect), then
-    rules with the longest literal prefix, then in the order of declaration. A rule whose last
-    parameter has a default also answers without it, unless another route has that very path; where
-    the parameter may be empty, the default stands for that too.
+    rules with the longest literal prefix, then those of the higher rank, then in the order of
+    declaration. A rule whose last parameter has a default also answers without it, unless another
+    route has that very path; where the parameter may be empty, the default stands for that too.
     """
 
     __slots__ = ("_literals", "_patterns")
@@ -266,7 +269,10 @@ class Router:
             self._imply(patterns, text, route)
         for text in [text for text in self._literals if text[-1:] == "/" != text]:
             self._literal(text[:-1])
-        self._patterns = {prefix: list(tables.values()) for prefix, tables in patterns.items()}
+        self._patterns = {
+            prefix: sorted(tables.values(), key=lambda table: -table.rank)
+            for prefix, tables in patterns.items()
+        }
         for table in (*self._literals.values(), *(t for p in self._patterns.values() for t in p)):
             if "GET" in table.endpoints:
                 table.endpoints.setdefault("HEAD", table.endpoints["GET"])
