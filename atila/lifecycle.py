@@ -85,7 +85,12 @@ class Lifecycle:
 
     @property
     def place(self) -> Place:
-        """Where a route declared now belongs."""
+        """Where a route declared now belongs. Raises ``RuntimeError`` when it is too late."""
+        if self._stage in (Stage.COMPLETE, Stage.ENDED):
+            raise RuntimeError(
+                f"routes can't be declared {self._stage.value} of app {self._app.name!r}: declare "
+                "them in __mount__"
+            )
         return self._places[-1]
 
     @property
