@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import sys
-import tempfile
 from typing import IO
+
+from skitai.wire.spool import Spool
 
 SPOOL_SIZE = 1024 * 1024
 
@@ -23,49 +24,55 @@ class RequestBody:
         size: bytes received so far.
         complete: True when the last byte is in.
         limit: bytes the handler accepts.
+        spool: where the body is when it is larger than 1 MiB, else None.
     """
 
-    __slots__ = ("_file", "_pieces", "complete", "length", "limit", "size")
+    __slots__ = ("_data", "complete", "length", "limit", "size", "spool")
 
     def __init__(self, length: int | None) -> None:
         self.length = length
         self.size = 0
         self.complete = False
         self.limit = sys.maxsize
-        self._pieces: list[bytes] = []
-        self._file: IO[bytes] | None = None
+        self.spool: Spool | None = None
+        self._data: bytes | bytearray = b""
 
     def append(self, data: bytes) -> None:
-        """Add a piece; above 1 MiB everything moves to a temporary file."""
+        """Add a piece; above 1 MiB everything moves to a temporary file.
+
+        Raises ``OSError`` when the disk is full.
+        """
         self.size += len(data)
-        if self._file is not None:
-            self._file.write(data)
-            return
-        self._pieces.append(data)
-        if self.size > SPOOL_SIZE:
-            self._file = tempfile.TemporaryFile(prefix="skitai-")
-            self._file.writelines(self._pieces)
-            self._pieces.clear()
+        if self.spool is not None:
+            self.spool.append(data)
+        elif self.size > SPOOL_SIZE:
+            self.spool = Spool()
+            self.spool.append(self._data)
+            self.spool.append(data)
+            self._data = b""
+        elif not self._data:
+            self._data = data  # most bodies come in one piece
+        else:
+            # Not a list of pieces: a client may send them byte by byte.
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += data
 
     def read(self) -> bytes:
         """The whole body."""
-        if self._file is not None:
-            self._file.seek(0)
-            return self._file.read()
-        if len(self._pieces) > 1:
-            self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0] if self._pieces else b""
+        if self.spool is not None:
+            return self.spool.read(0, self.size)
+        if not isinstance(self._data, bytes):
+            self._data = bytes(self._data)
+        return self._data
 
     def open(self) -> IO[bytes]:
         """The whole body as a file at its start; large bodies are not read into memory."""
-        if self._file is not None:
-            self._file.seek(0)
-            return self._file
+        if self.spool is not None:
+            return self.spool.open(0, self.size)
         return io.BytesIO(self.read())
 
     def close(self) -> None:
-        """Drop the content."""
-        self._pieces.clear()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Drop the content. Files that were opened keep theirs."""
+        self._data = b""
+        self.spool = None

@@ -173,7 +173,11 @@ class Exchange:
         body = self.body
         if body is None or self.answered:
             return
-        body.append(data)
+        try:
+            body.append(data)
+        except OSError as exc:  # the disk is full
+            self.crash(exc)
+            return
         if body.size > body.limit:
             self._too_large()
 

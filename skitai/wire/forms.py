@@ -10,6 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 Fields: TypeAlias = "dict[str, str | list[str]]"
 
+MAX_TEXT = 8 * 1024 * 1024  # bytes of a form, without its files: all of it is kept in memory
+
 # A table instead of codecs.lookup(): Python keeps every unknown name for ever, and knows codecs
 # that are no charsets (idna, unicode_escape …). All of these keep ASCII as it is.
 _CODECS = {

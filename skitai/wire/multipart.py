@@ -1,6 +1,7 @@
-"""``multipart/form-data`` bodies (RFC 7578) read piece by piece, large files on disk.
+"""``multipart/form-data`` bodies (RFC 7578): text and files of a form.
 
-Called with the pieces of a body as they arrive; the framing is parsed by the multipart package.
+Called with a whole body, in memory or on disk; the framing is parsed by the multipart package. The
+files of a body on disk are windows on it: they are neither read into memory nor copied.
 """
 
 from __future__ import annotations
@@ -8,22 +9,25 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
-import tempfile
-import weakref
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from skitai.wire.forms import MalformedForm, text_codec
+from skitai.wire.forms import MAX_TEXT, MalformedForm, text_codec
+from skitai.wire.spool import Spool, SpooledFile
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from collections.abc import Iterator
 
 Value: TypeAlias = "str | UploadedFile"
-COPY_SIZE = 256 * 1024
+PIECE = 256 * 1024  # bytes parsed at a time
 MAX_BOUNDARY = 70  # RFC 2046, 5.1.1
 _BREAK = re.compile(r"[\r\n\0]")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_EXTENDED_NAME = re.compile(r"""(?i);\s*filename\*\s*=\s*([^'";\s]*)'[^'";\s]*'([^'";\s]*)""")
+_HEAD_END = b"\r\n\r\n"
+_HEAD_SIZES = (1024, 256 * 1024)  # bytes to look for the end of a part's head; usual, and largest
 
 
 class UploadedFile:
@@ -38,7 +42,7 @@ class UploadedFile:
 
     __slots__ = ("file", "mimetype", "name", "size")
 
-    def __init__(self, name: str, mimetype: str, size: int, file: io.BufferedIOBase) -> None:
+    def __init__(self, name: str, mimetype: str, size: int, file: io.BytesIO | SpooledFile) -> None:
         self.name = name
         self.mimetype = mimetype
         self.size = size
@@ -47,120 +51,108 @@ class UploadedFile:
     def __repr__(self) -> str:
         return f"<UploadedFile {self.name!r} {self.mimetype} {self.size} bytes>"
 
-    def read(self, size: int = -1) -> bytes:
-        """Read at most ``size`` bytes from the current position, by default all that is left."""
-        return self.file.read(size)
+    def copy(self, target: int) -> None:
+        """Write the whole content, whatever the position is, to the descriptor ``target``.
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the whole content to ``path``, replacing a file that is there.
-
-        The position is at the start afterwards. Raises ``OSError`` when writing fails.
+        Raises ``OSError`` when writing fails, ``ValueError`` when ``file`` was closed.
         """
-        self.file.seek(0)
-        with open(path, "wb") as target:
-            shutil.copyfileobj(self.file, target, COPY_SIZE)
-        self.file.seek(0)
+        if isinstance(self.file, SpooledFile):
+            self.file.raw.copy(target)
+            return
+        with self.file.getbuffer() as rest:
+            done = 0
+            while done < len(rest):
+                done += os.write(target, rest[done:])
 
-    def close(self) -> None:
-        """Free the memory or disk space. Files that nobody refers to are freed as well."""
-        self.file.close()
 
-
-class MultipartReader:
-    """Collects the fields of one body.
+def parse_multipart(
+    body: bytes | Spool,
+    content_type: str,
+    max_fields: int = 1000,
+    max_part_header: int = 4096,
+    max_text: int = MAX_TEXT,
+    piece: int = PIECE,
+) -> dict[str, Value | list[Value]]:
+    """Read the fields of a form; repeated names give lists, in the order sent.
 
     Parameters:
+        body: the whole body. Files of one on disk stay where they are.
         content_type: the ``Content-Type`` header of the request, which names the boundary.
-        spool_size: bytes of a file kept in memory; larger ones go to disk.
         max_fields: highest number of parts.
         max_part_header: bytes of one header line of a part.
-        max_memory: bytes of all parts kept in memory; when they are used up, small files go to
-            disk as well, and text is refused.
+        max_text: bytes of all fields that are no files.
+        piece: bytes that are parsed at a time.
 
-    Raises ``MalformedForm`` when the type is another one or has no usable boundary.
+    A file input that was left empty is no field. Raises ``MalformedForm`` for another type, an
+    unusable boundary, broken framing, nested multipart parts (obsolete: RFC 7578, 4.3), a charset
+    that is not known, and exceeded limits.
+    """
+    boundary = _boundary(content_type)
+    parser = PushMultipartParser(
+        boundary, max_header_size=max_part_header, max_segment_count=max_fields
+    )
+    form = _Form(body, boundary.encode(), max_text)
+    try:
+        for data in _pieces(body, piece):
+            for event in parser.parse(data):
+                if event is None:
+                    form.end_part()
+                elif isinstance(event, MultipartSegment):
+                    form.begin_part(event)
+                else:
+                    form.add(event)
+        parser.close()
+    except MultipartError as exc:
+        raise MalformedForm(f"multipart body: {exc}") from exc
+    return form.fields
+
+
+def _boundary(content_type: str) -> str:
+    kind, options = parse_options_header(content_type)
+    if kind != "multipart/form-data":
+        raise MalformedForm(f"content type {kind!r} is not multipart/form-data")
+    boundary: str = options.get("boundary", "")
+    if not (0 < len(boundary) <= MAX_BOUNDARY and boundary.isascii() and boundary.isprintable()):
+        raise MalformedForm(f"boundary must be 1 to {MAX_BOUNDARY} printable ASCII characters")
+    return boundary
+
+
+def _pieces(body: bytes | Spool, size: int) -> Iterator[bytes]:
+    if isinstance(body, Spool):
+        for start in range(0, body.size, size):
+            yield body.read(start, size)
+    elif len(body) <= size:
+        if body:
+            yield body
+    else:
+        for start in range(0, len(body), size):
+            yield body[start : start + size]
+
+
+class _Form:
+    """Collects the fields of one body from the parser's events.
+
+    The parser doesn't say where in the body a part is. That follows from where the one before has
+    ended: the head of a part ends with the first empty line, its content with the delimiter.
     """
 
-    def __init__(
-        self,
-        content_type: str,
-        spool_size: int = 1024 * 1024,
-        max_fields: int = 1000,
-        max_part_header: int = 4096,
-        max_memory: int = 8 * 1024 * 1024,
-    ) -> None:
-        kind, options = parse_options_header(content_type)
-        boundary = options.get("boundary", "")
-        if kind != "multipart/form-data":
-            raise MalformedForm(f"content type {kind!r} is not multipart/form-data")
-        if not (
-            0 < len(boundary) <= MAX_BOUNDARY and boundary.isascii() and boundary.isprintable()
-        ):
-            raise MalformedForm(f"boundary must be 1 to {MAX_BOUNDARY} printable ASCII characters")
+    def __init__(self, body: bytes | Spool, boundary: bytes, max_text: int) -> None:
         # per body
-        self._parser = PushMultipartParser(
-            boundary,
-            max_header_size=max_part_header,
-            max_segment_count=max_fields,
-        )
-        self._spool_size = spool_size
-        self._memory_left = max_memory
-        self._spool: Spool | None = None
-        self._fields: dict[str, Value | list[Value]] = {}
+        self.fields: dict[str, Value | list[Value]] = {}
+        self._body = body
+        self._between = len(b"\r\n--\r\n" + boundary)
+        self._at = self._find(b"--" + boundary + b"\r\n", 0, PIECE)
+        if self._at < 0:
+            self._at = 0  # the parser knows better what is wrong, or there are no parts
+        self._text_left = max_text
         # per part
         self._segment: MultipartSegment | None = None
-        self._buffer = io.BytesIO()
-        self._start_on_disk = -1
+        self._file_name: str | None = None
+        self._start = 0
         self._size = 0
+        self._text: list[bytes] = []
 
-    def feed(self, data: bytes) -> None:
-        """Take the next piece of the body.
-
-        Raises ``MalformedForm`` for broken framing and exceeded limits, ``OSError`` when the disk
-        is full. What was collected is gone then.
-        """
-        if not data:
-            return
-        try:
-            for event in self._parser.parse(data):
-                if event is None:
-                    self._end_part()
-                elif isinstance(event, MultipartSegment):
-                    self._begin_part(event)
-                else:
-                    self._add(event)
-        except MultipartError as exc:
-            self.discard()
-            raise MalformedForm(f"multipart body: {exc}") from exc
-        except (MalformedForm, OSError):
-            self.discard()
-            raise
-
-    def close(self) -> dict[str, Value | list[Value]]:
-        """End the body and return its fields; repeated names give lists, in the order sent.
-
-        A file input that was left empty is no field. Raises ``MalformedForm`` when the end of the
-        body is missing.
-        """
-        try:
-            self._parser.close()
-        except MultipartError as exc:
-            self.discard()
-            raise MalformedForm(f"multipart body: {exc}") from exc
-        fields, self._fields = self._fields, {}
-        return fields
-
-    def discard(self) -> None:
-        """Free everything collected so far: the body was bad or the client has left."""
-        self._parser.close(check_complete=False)
-        for value in self._fields.values():
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, UploadedFile):
-                    item.close()
-        self._fields.clear()
-        self._buffer = io.BytesIO()
-        self._spool = None
-
-    def _begin_part(self, segment: MultipartSegment) -> None:
+    def begin_part(self, segment: MultipartSegment) -> None:
         if not segment.name:
             raise MalformedForm("multipart body: part without a name")
         # The parser refuses a bare line break only when a piece ends in the middle of that line.
@@ -170,129 +162,92 @@ class MultipartReader:
         if coding not in ("binary", "8bit", "7bit"):
             raise MalformedForm(f"multipart body: transfer encoding {coding!r} is obsolete")
         self._segment = segment
-        self._buffer = io.BytesIO()
-        self._start_on_disk = -1
+        self._file_name = _file_name(segment)
+        kind = segment.content_type or ""
+        if self._file_name is None and kind.startswith("multipart/"):
+            raise MalformedForm(f"multipart body: nested {kind}, send each file as its own part")
+        self._start = self._end_of_head()
         self._size = 0
+        self._text = []
 
-    def _add(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         self._size += len(data)
-        if self._start_on_disk >= 0:
-            self._disk().append(data)
+        if self._file_name is not None:
             return
-        held = self._buffer.tell()
-        is_file = self._segment is not None and self._segment.filename is not None
-        fits = len(data) <= self._memory_left
-        if fits and (not is_file or held + len(data) <= self._spool_size):
-            self._buffer.write(data)
-            self._memory_left -= len(data)
-        elif is_file:
-            self._start_on_disk = self._disk().size
-            self._disk().append(self._buffer.getvalue())
-            self._disk().append(data)
-            self._memory_left += held
-            self._buffer = io.BytesIO()
-        else:
+        self._text_left -= len(data)
+        if self._text_left < 0:
             raise MalformedForm("multipart body: too much text, send large values as files")
+        self._text.append(data)
 
-    def _disk(self) -> Spool:
-        if self._spool is None:
-            self._spool = Spool()
-        return self._spool
-
-    def _end_part(self) -> None:
-        segment, self._segment = self._segment, None
+    def end_part(self) -> None:
+        segment = self._segment
         assert segment is not None
+        self._at = self._start + self._size + self._between
         value: Value
-        if segment.filename is None:
-            value = self._text(segment)
-        elif not segment.filename and not self._size:
+        if self._file_name is None:
+            value = self._decode(segment)
+        elif not self._file_name and not self._size:
             return
         else:
-            value = UploadedFile(
-                segment.filename,
-                segment.content_type or "application/octet-stream",
-                self._size,
-                self._content(),
-            )
-        known = self._fields.get(segment.name)
+            kind = segment.content_type or "application/octet-stream"
+            value = UploadedFile(self._file_name, kind, self._size, self._open())
+        known = self.fields.get(segment.name)
         if known is None:
-            self._fields[segment.name] = value
+            self.fields[segment.name] = value
         elif isinstance(known, list):
             known.append(value)
         else:
-            self._fields[segment.name] = [known, value]
+            self.fields[segment.name] = [known, value]
 
-    def _text(self, segment: MultipartSegment) -> str:
+    def _decode(self, segment: MultipartSegment) -> str:
         codec = text_codec(segment.charset or "utf-8")
         try:
-            return self._buffer.getvalue().decode(codec)
+            return b"".join(self._text).decode(codec)
         except UnicodeDecodeError as exc:
             raise MalformedForm(f"field {segment.name!r} is not valid {codec}") from exc
 
-    def _content(self) -> io.BufferedIOBase:
-        if self._start_on_disk < 0:
-            self._buffer.seek(0)
-            return self._buffer
-        return io.BufferedReader(SpoolWindow(self._disk(), self._start_on_disk, self._size))
+    def _open(self) -> io.BytesIO | SpooledFile:
+        body, start = self._body, self._start
+        if isinstance(body, Spool):
+            return body.open(start, self._size)
+        return io.BytesIO(body[start : start + self._size])
+
+    def _end_of_head(self) -> int:
+        """Where the content of the part whose head begins at ``_at`` begins."""
+        for size in _HEAD_SIZES:
+            found = self._find(_HEAD_END, self._at, size, end=self._at + size)
+            if found >= 0:
+                return found
+        raise MalformedForm("multipart body: too long a part header")
+
+    def _find(self, mark: bytes, start: int, piece: int, end: int | None = None) -> int:
+        """Where the first ``mark`` behind ``start`` ends; -1 when there is none before ``end``."""
+        body = self._body
+        if not isinstance(body, Spool):
+            found = body.find(mark, start)
+            return found + len(mark) if found >= 0 else -1
+        while start < (body.size if end is None else min(end, body.size)):
+            found = body.read(start, piece).find(mark)
+            if found >= 0:
+                return start + found + len(mark)
+            start += max(1, piece - len(mark) + 1)
+        return -1
 
 
-class Spool:
-    """One temporary file without a name that holds all large files of a body.
+def _file_name(segment: MultipartSegment) -> str | None:
+    """The name of a file, None for a text field.
 
-    A single descriptor per body: a thousand files in a form can't use up those of the process,
-    and nothing is left behind when the process is killed. Closed when nobody refers to it.
+    ``filename*`` (RFC 5987) does not belong into forms, but some clients know nothing else for
+    names that are not ASCII.
     """
-
-    __slots__ = ("__weakref__", "fd", "size")
-
-    def __init__(self) -> None:
-        with tempfile.TemporaryFile(buffering=0) as file:
-            self.fd = os.dup(file.fileno())
-        self.size = 0
-        weakref.finalize(self, os.close, self.fd)
-
-    def append(self, data: bytes) -> None:
-        """Write all of ``data`` at the end."""
-        rest = memoryview(data)
-        while rest:
-            written = os.pwrite(self.fd, rest, self.size)
-            self.size += written
-            rest = rest[written:]
-
-
-class SpoolWindow(io.RawIOBase):
-    """The bytes of one file within a spool, read-only and with a position of its own."""
-
-    def __init__(self, spool: Spool, start: int, size: int) -> None:
-        self._spool: Spool | None = spool
-        self._start = start
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"position {base + offset} is before the start of the file")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        if self._spool is None:
-            raise ValueError("the uploaded file is closed")
-        view = memoryview(buffer).cast("B")[: max(0, self._size - self._position)]
-        count = os.preadv(self._spool.fd, [view], self._start + self._position) if view else 0
-        self._position += count
-        return count
-
-    def close(self) -> None:
-        self._spool = None
-        super().close()
+    header = segment.header("Content-Disposition", "")
+    if "filename*" not in header.lower():
+        return segment.filename  # type: ignore[no-any-return]  # the package has no types
+    found = _EXTENDED_NAME.search(_QUOTED.sub('""', header))
+    if found is None:
+        return segment.filename  # type: ignore[no-any-return]  # the package has no types
+    try:
+        name = unquote_to_bytes(found[2]).decode(text_codec(found[1]))
+    except UnicodeDecodeError as exc:
+        raise MalformedForm(f"multipart body: file name is not valid {found[1]}") from exc
+    return name
