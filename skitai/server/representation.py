@@ -179,7 +179,8 @@ def add_vary(fields: Fields, name: str) -> None:
     """Add ``name`` to the Vary header (RFC 9110, 12.5.5)."""
     for at, (key, value) in enumerate(fields):
         if key.lower() == "vary":
-            if value != "*" and name.lower() not in value.lower():
+            known = [item.strip().lower() for item in value.split(",")]
+            if "*" not in known and name.lower() not in known:
                 fields[at] = (key, f"{value}, {name}")
             return
     fields.append(("Vary", name))

@@ -11,7 +11,7 @@ import pytest
 from serving import Client, Response, Serving, Toy
 
 from skitai.server import representation
-from skitai.server.representation import Head
+from skitai.server.representation import Head, add_vary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -385,3 +385,19 @@ def test_the_least_size_worth_compressing_can_be_set(app: Toy, least: int) -> No
     with Serving(app, compress_min=least) as serving:
         assert serving.get("/below", "Accept-Encoding: gzip").get("Content-Encoding") is None
         assert serving.get("/at", "Accept-Encoding: gzip")["Content-Encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (None, "Accept"),
+        ("Accept-Encoding", "Accept-Encoding, Accept"),
+        ("accept", "accept"),
+        ("Cookie,ACCEPT , Origin", "Cookie,ACCEPT , Origin"),
+        ("*", "*"),
+    ],
+)
+def test_vary_names_each_header_once(known: str | None, expected: str) -> None:
+    fields = [("X-A", "1")] + ([("vary", known)] if known else [])
+    add_vary(fields, "Accept")
+    assert [value for name, value in fields if name.lower() == "vary"] == [expected]
