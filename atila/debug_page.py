@@ -1,8 +1,12 @@
-"""The page that ``--devel`` shows for a crash: the exception, its frames and their source."""
+"""The page that ``--devel`` shows for a crash: the exception, its frames and their source.
+
+A crash inside of a template begins with the line of the template.
+"""
 
 from __future__ import annotations
 
 import linecache
+import os
 import traceback
 from html import escape
 from typing import TYPE_CHECKING
@@ -31,7 +35,16 @@ def render_debug_page(error: HTTPError, exc: BaseException, request: Request) ->
     """A page with the exception, the frames innermost first, and the request's headers."""
     summary = traceback.TracebackException.from_exception(exc)
     headline = "".join(summary.format_exception_only()).strip()
-    frames = "".join(_render_frame(frame) for frame in reversed(summary.stack))
+    stack = list(reversed(summary.stack))
+    templates = _template_lines(exc)
+    # Whoever writes a template looks for its line, not for what it called.
+    first = next((frame for frame in stack if (frame.filename, frame.lineno) in templates), None)
+    if first is not None:
+        stack.remove(first)
+        stack.insert(0, first)
+    frames = "".join(
+        _render_frame(frame, (frame.filename, frame.lineno) in templates) for frame in stack
+    )
     chain = escape("".join(summary.format()))
     headers = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
     return f"""<!DOCTYPE html>
@@ -53,7 +66,16 @@ def render_debug_page(error: HTTPError, exc: BaseException, request: Request) ->
 """
 
 
-def _render_frame(frame: traceback.FrameSummary) -> str:
+def _template_lines(exc: BaseException) -> set[tuple[str, int | None]]:
+    """Where templates are among the frames: Jinja2 puts them in place of its compiled code."""
+    return {
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(exc.__traceback__)
+        if "__jinja_exception__" in frame.f_globals
+    }
+
+
+def _render_frame(frame: traceback.FrameSummary, is_template: bool) -> str:
     line_number = frame.lineno or 0
     first = max(1, line_number - CONTEXT_LINES)
     lines = []
@@ -63,7 +85,8 @@ def _render_frame(frame: traceback.FrameSummary) -> str:
             mark = ' class="here"' if number == line_number else ""
             lines.append(f"<span{mark}>{number:>5}  {escape(text.rstrip()) or ' '}</span>")
     place = f"{frame.filename}, line {line_number}"
+    name = f"Template {os.path.basename(frame.filename)}" if is_template else frame.name
     return (
-        f'<h2>{escape(frame.name)} <span class="place">{escape(place)}</span></h2>'
+        f'<h2>{escape(name)} <span class="place">{escape(place)}</span></h2>'
         f"<pre>{''.join(lines)}</pre>"
     )
