@@ -753,3 +753,11 @@ def test_coroutines_use_sessions_in_cookies_as_they_are():
 
     client.jar.take(asyncio.run(use()))
     assert client.values() == {"a": 1, "b": 2}
+
+
+def test_a_second_commit_gives_the_same():
+    session = Client().session()
+    session["a"] = 1
+    first = session.commit()
+    assert len(first) == 1
+    assert session.commit() == first
