@@ -84,12 +84,10 @@ def conversion_of(hint: Any) -> Conversion | None:
         pass
     if hint is Any or hint is object:
         return None
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = typing.get_args(hint)
-        others = tuple(member for member in members if member is not types.NoneType)
-        if len(others) < len(members):
-            inner = conversion_of(typing.Union[others])  # noqa: UP007  # made at run time
-            return None if inner is None else nullable(inner)
+    other = _without_none(hint)
+    if other is not None:
+        inner = conversion_of(other)
+        return None if inner is None else nullable(inner)
     if inspect.isclass(hint) and issubclass(hint, UploadedFile):
         return _FILE
     return _by_msgspec(hint)
@@ -100,7 +98,7 @@ def nullable(inner: Conversion) -> Conversion:
     to_value, check = inner.text, inner.json
 
     def text_or_none(value: Any) -> Any:
-        return to_value(value) if value != "" else None
+        return to_value(value) if value != "" and value is not None else None
 
     def json(value: Any) -> Any:
         return check(value) if value is not None else None
@@ -111,6 +109,25 @@ def nullable(inner: Conversion) -> Conversion:
     except Refused:
         text = text_or_none
     return Conversion(text, json, f"{inner.wants} or null", inner.form)
+
+
+def _without_none(hint: Any) -> Any:
+    """``X`` of ``X | None``; None for a type without None."""
+    annotated = typing.get_origin(hint) is typing.Annotated
+    union = hint.__origin__ if annotated else hint
+    if typing.get_origin(union) not in (typing.Union, types.UnionType):
+        return None
+    members = typing.get_args(union)
+    others = tuple(member for member in members if member is not types.NoneType)
+    if not others or len(others) == len(members):
+        return None
+    union_of: Any = typing.Union
+    other = union_of[others]
+    if not annotated:
+        return other
+    annotation_of: Any = typing.Annotated
+    parts = (other, *hint.__metadata__)
+    return annotation_of[parts]
 
 
 def _bare(hint: Any) -> Any:
