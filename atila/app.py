@@ -172,9 +172,7 @@ class Atila(
 
     def setup(self, module: Any, mntopt: dict[str, Any]) -> None:
         """Run the hooks; called once by the worker when preference and environment are applied."""
-        for key in ("STATIC_URL", "MEDIA_URL"):
-            if not self.config[key].endswith("/"):
-                self.config[key] += "/"
+        self._close_prefixes()
         self.templates.prepare()
         self.lifecycle.start(module, mntopt)
 
@@ -185,6 +183,7 @@ class Atila(
         self.encode = make_encoder(self.config)
         self.senders = senders_of(self.config)
         self.templates.prepare()
+        self._close_prefixes()
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)
@@ -192,6 +191,12 @@ class Atila(
         for route in self._routes:
             route.endpoint = RouteEndpoint(self, route, authenticators)
         return Resolver(self, point).resolve
+
+    def _close_prefixes(self) -> None:
+        """The urls of files end with a slash; hooks may have set others."""
+        for key in ("STATIC_URL", "MEDIA_URL"):
+            if not self.config[key].endswith("/"):
+                self.config[key] += "/"
 
     def started(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Begin to serve; called by the worker when all its apps are frozen.
