@@ -316,8 +316,9 @@ def test_hooks_may_mount_directories_and_apps_for_the_service(launch):
 # Extending and overriding
 
 
-def package(name, *rules):
-    """An app with routes that answer with its name, a static file and templates."""
+def package(path, *rules):
+    """An app with routes that answer with its name."""
+    name = path.rpartition("/")[2]
     routes = "".join(
         f"""
         @app.route ("/{rule}")
@@ -327,7 +328,7 @@ def package(name, *rules):
         for rule in rules
     )
     return {
-        f"{name}/__init__.py": f"""
+        f"{path}/__init__.py": f"""
     from atila import Atila
     from .words import WORD
 
@@ -345,7 +346,7 @@ def package(name, *rules):
         pass
         {routes}
     """,
-        f"{name}/services.py": f"""
+        f"{path}/services.py": f"""
     def __mount__ (app, mntopt):
         @app.route ("/services")
         def services (was):
@@ -355,19 +356,21 @@ def package(name, *rules):
         def render (was, page):
             return was.render (page)
     """,
-        f"{name}/words.py": f"WORD = '{name}'\n",
+        f"{path}/words.py": f"WORD = '{name}'\n",
     }
 
 
-def resources(name, *pages):
-    return {f"{name}/{kind}/{page}": name for page in pages for kind in ("static", "templates")}
+def resources(path, *pages):
+    """Static files and templates with the name of the app."""
+    name = path.rpartition("/")[2]
+    return {f"{path}/{kind}/{page}": name for page in pages for kind in ("static", "templates")}
 
 
 EXTENDED = {
     **package("myapp", "own", "both"),
     **resources("myapp", "own.j2", "both.j2"),
-    **package("lib/base", "base", "both"),
-    **resources("lib/base", "base.j2", "both.j2"),
+    **package("../lib/base", "base", "both"),
+    **resources("../lib/base", "base.j2", "both.j2"),
 }
 
 
@@ -376,7 +379,7 @@ def serving(mounted, preferred):
         import skitai
 
         if __name__ == "__main__":
-            with skitai.preference (path = "lib") as pref:
+            with skitai.preference (path = "../lib") as pref:
                 import base, myapp
                 pref.{preferred}
                 skitai.mount ("/", {mounted}, pref)
@@ -392,19 +395,19 @@ def test_an_app_that_extends_another(launch):
     assert [service.get(f"/{path}").text for path in paths] == [
         "myapp own",
         "myapp both",
-        "lib/base base",
+        "base base",
     ]
-    assert service.get("/services").json() == {"by": "myapp", "order": ["lib/base", "myapp"]}
+    assert service.get("/services").json() == {"by": "myapp", "order": ["base", "myapp"]}
     pages = ("own.j2", "both.j2", "base.j2")
-    assert [service.get(f"/render/{page}").text for page in pages] == ["myapp", "myapp", "lib/base"]
-    assert service.get("/static/base.j2").text == "lib/base"
+    assert [service.get(f"/render/{page}").text for page in pages] == ["myapp", "myapp", "base"]
+    assert service.get("/static/base.j2").text == "base"
 
     # What is saved in the extended package takes effect: templates at once, code by a reload.
     worker = service.workers()
-    write_files(service.folder, {"lib/base/templates/base.j2": "changed"})
+    write_files(service.folder, {"../lib/base/templates/base.j2": "changed"})
     eventually(lambda: service.get("/render/base.j2").text == "changed", "the new template")
     assert service.workers() == worker
-    write_files(service.folder, {"lib/base/words.py": "WORD = 'new'\n"})
+    write_files(service.folder, {"../lib/base/words.py": "WORD = 'new'\n"})
     eventually(lambda: service.get("/base").text == "new base", "the new code")
 
 
@@ -414,11 +417,11 @@ def test_an_app_that_is_overridden(launch):
     assert [service.get(f"/{path}").text for path in paths] == [
         "myapp own",
         "myapp both",
-        "lib/base base",
+        "base base",
     ]
     assert service.get("/services").json()["by"] == "myapp"
     pages = ("own.j2", "both.j2", "base.j2")
-    assert [service.get(f"/render/{page}").text for page in pages] == ["myapp", "myapp", "lib/base"]
+    assert [service.get(f"/render/{page}").text for page in pages] == ["myapp", "myapp", "base"]
     assert service.get("/static/both.j2").text == "myapp"
 
 
