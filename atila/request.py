@@ -6,17 +6,14 @@ exchange, never to ``was``, so that a finished request is freed at once.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from atila.arguments import charset, form_body, json_body, media_type, query_arguments
+from atila.arguments import form_body, json_body, query_arguments
 from atila.environ import make_environ
 from atila.journal import transaction_id
-from skitai.wire.negotiation import parse_qualities
+from atila.request_head import RequestHead
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from atila.app import Atila
     from atila.routing import Route
     from skitai.server.exchange import Exchange
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 _UNREAD: Any = object()
 # ``Request`` has a method ``dict``, which hides the type in its annotations.
 Fields: TypeAlias = "dict[str, Any]"
-Qualities: TypeAlias = "dict[str, float]"
 
 
 class Globals(dict[str, Any]):
@@ -46,14 +42,10 @@ class Globals(dict[str, Any]):
             raise AttributeError(name) from None
 
 
-class Request:
+class Request(RequestHead):
     """One request.
 
     Attributes:
-        method: upper-case method.
-        uri: request target as sent.
-        path: decoded path.
-        headers: lower-case name to value.
         g: a dictionary of this request, for hooks and handlers.
         user: set by authentication or the app, None before.
     """
@@ -61,46 +53,26 @@ class Request:
     __slots__ = (
         "_app",
         "_environ",
-        "_exchange",
         "_form",
         "_json",
         "_route",
         "_txnid",
         "_url",
         "g",
-        "headers",
-        "method",
-        "path",
-        "uri",
         "user",
     )
 
     def __init__(self, app: Atila, exchange: Exchange, route: Route | None) -> None:
-        request = exchange.request
+        super().__init__(exchange)
         self._app = app
-        self._exchange = exchange
         self._route = route
         self._form: Any = _UNREAD
         self._json: Any = _UNREAD
         self._url: Fields | None = None
         self._environ: Fields | None = None
         self._txnid = ""
-        self.method = request.method
-        self.uri = request.target
-        self.path = request.path
-        self.headers: Mapping[str, str] = request.headers
         self.g = Globals()
         self.user: Any = None
-
-    @property
-    def version(self) -> str:
-        """``"1.0"``, ``"1.1"``, …"""
-        return self._exchange.request.version
-
-    @property
-    def scheme(self) -> str:
-        """``"http"`` or ``"https"``."""
-        return self._exchange.channel.scheme
 
     # -- parameters
 
@@ -193,98 +165,12 @@ class Request:
 
     payload = body
 
-    @property
-    def content_length(self) -> int:
-        """Bytes of the body."""
+    def get_content_length(self) -> int | None:
+        """Bytes of the body; None when there is none."""
         body = self._exchange.body
-        return body.size if body is not None else 0
+        return None if body is None else body.size
 
-    # -- headers
-
-    def get_header(self, name: str, default: str | None = None) -> str | None:
-        """A header by name, whatever its case."""
-        return self.headers.get(name.lower(), default)
-
-    def get_headers(self) -> list[str]:
-        """All headers as ``"name: value"``."""
-        return [f"{name}: {value}" for name, value in self.headers.items()]
-
-    def get_content_type(self) -> str | None:
-        """Media type of the body without parameters."""
-        value = self.headers.get("content-type")
-        return None if value is None else media_type(value)
-
-    def get_main_type(self) -> str | None:
-        """``text`` of ``text/plain``."""
-        value = self.get_content_type()
-        return None if value is None else value.partition("/")[0]
-
-    def get_sub_type(self) -> str | None:
-        """``plain`` of ``text/plain``."""
-        value = self.get_content_type()
-        return None if value is None else value.partition("/")[2]
-
-    content_type = property(get_content_type)
-    main_type = property(get_main_type)
-    sub_type = property(get_sub_type)
-
-    @property
-    def charset(self) -> str:
-        """Charset of the body, ``utf-8`` when none was sent."""
-        return charset(self.headers.get("content-type", ""))
-
-    def get_user_agent(self) -> str | None:
-        """The User-Agent header."""
-        return self.headers.get("user-agent")
-
-    user_agent = property(get_user_agent)
-
-    @property
-    def host(self) -> str:
-        """The Host header."""
-        return self.headers.get("host", "")
-
-    @property
-    def referer(self) -> str | None:
-        """The Referer header."""
-        return self.headers.get("referer")
-
-    @property
-    def origin(self) -> str | None:
-        """The Origin header."""
-        return self.headers.get("origin")
-
-    @property
-    def acceptables(self) -> Qualities:
-        """Media types of the Accept header and how much they are liked, 0 to 1."""
-        return _qualities(self.headers.get("accept", ""))
-
-    def acceptable(self, media: str, strict: bool = True) -> bool:
-        """Whether the Accept header names ``media``; without ``strict`` ``*/*`` will do too."""
-        liked = self.acceptables
-        return liked.get(media.lower(), 0) > 0 or (not strict and liked.get("*/*", 0) > 0)
-
-    # -- peers
-
-    def get_remote_addr(self) -> str:
-        """Address of the socket's peer."""
-        return self._exchange.channel.peer[0]
-
-    remote_addr = property(get_remote_addr)
-
-    def get_real_ip(self) -> str:
-        """Address of the client: what a proxy on a private address says it is, else the peer's."""
-        peer = self.get_remote_addr()
-        forwarded = self.headers.get("x-forwarded-for", "").partition(",")[0].strip()
-        if not forwarded or not _is_private(peer):
-            return peer
-        return forwarded if _is_address(forwarded) else peer
-
-    real_ip = property(get_real_ip)
-
-    def is_private_ip(self) -> bool:
-        """Whether the client's address is a private or local one."""
-        return _is_private(self.get_real_ip())
+    content_length = property(get_content_length)
 
     # -- cookies
 
@@ -295,19 +181,7 @@ class Request:
     def drop_changes(self) -> None:
         """Forget what was written to cookies, session and message box: the request failed."""
 
-    # -- target, route, environment
-
-    def split_uri(self) -> tuple[str, str | None, str | None, str | None]:
-        """Path, ``;param``, ``?query`` and ``#fragment``; None where there is none."""
-        rest, hash_mark, fragment = self.uri.partition("#")
-        rest, question, query = rest.partition("?")
-        path, semicolon, param = rest.partition(";")
-        return (
-            path,
-            semicolon + param if semicolon else None,
-            question + query if question else None,
-            hash_mark + fragment if hash_mark else None,
-        )
+    # -- route and environment
 
     @property
     def routed(self) -> Any:
@@ -330,24 +204,5 @@ class Request:
     def txnid(self) -> str:
         """Transaction id ``global/local``, the same for all log lines of this request."""
         if not self._txnid:
-            self._txnid = transaction_id(self.headers)
+            self._txnid = transaction_id(self._exchange.request.headers)
         return self._txnid
-
-
-def _qualities(accept: str) -> dict[str, float]:
-    return dict(parse_qualities(accept))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_private(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).is_private
-    except ValueError:
-        return not text  # a unix socket has no address: the peer is on this machine
