@@ -76,13 +76,13 @@ class MessageBox:
     methods raise ``ConfigError`` when the app has no ``securekey``.
     """
 
-    __slots__ = ("_box", "_boxes", "_cookie", "_https", "_sealed", "_securekey")
+    __slots__ = ("_box", "_boxes", "_committed", "_cookie", "_https", "_securekey")
 
     def __init__(self, cookie: Cookie, securekey: str | bytes | None, https: bool = False) -> None:
         self._cookie = cookie
         self._securekey = securekey
         self._https = https
-        self._sealed = False
+        self._committed: list[str] | None = None
         self._box = Box("", securekey, placement("/", None, https, True, "Lax"))
         self._boxes = {"": self._box}
 
@@ -166,9 +166,10 @@ class MessageBox:
 
     def commit(self) -> list[str]:
         """The values of the Set-Cookie headers; from now on a change raises ``RuntimeError``."""
-        self._sealed = True
-        values = [self._write(box) for box in self._boxes.values() if box.changed]
-        return [value for value in values if value]
+        if self._committed is None:
+            values = [self._write(box) for box in self._boxes.values() if box.changed]
+            self._committed = [value for value in values if value]
+        return self._committed
 
     def _find(self, k: str | None, v: Any) -> list[Message]:
         messages = self._opened()
@@ -184,7 +185,7 @@ class MessageBox:
         box.changed = True
 
     def _writable(self) -> Box:
-        if self._sealed:
+        if self._committed is not None:
             raise RuntimeError("the message box can't be changed: the headers are sent")
         return self._box
 
@@ -209,7 +210,7 @@ class MessageBox:
         now = time.time()
         every = [Message(*fields) for fields in rest[0]]
         kept = [each for each in every if not each.valid or now - each.created <= each.valid]
-        box.changed = len(kept) < len(every) and not self._sealed
+        box.changed = len(kept) < len(every) and self._committed is None
         return kept
 
     def _write(self, box: Box) -> str:

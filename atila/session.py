@@ -71,7 +71,7 @@ class Session(LenientMapping):
     All methods raise ``ConfigError`` when the app has no ``securekey``.
     """
 
-    __slots__ = ("_address", "_cookie", "_https", "_sealed", "_sessions", "_space", "_spaces")
+    __slots__ = ("_address", "_committed", "_cookie", "_https", "_sessions", "_space", "_spaces")
 
     def __init__(
         self, sessions: Sessions, cookie: Cookie, address: str = "", https: bool = False
@@ -80,7 +80,7 @@ class Session(LenientMapping):
         self._cookie = cookie
         self._address = address
         self._https = https
-        self._sealed = False
+        self._committed: list[str] | None = None
         self._space = space = Space("")
         self._spaces = {"": space}
         space.configure(
@@ -268,17 +268,21 @@ class Session(LenientMapping):
     def commit(self) -> list[str]:
         """Save what was changed and return the values of the Set-Cookie headers.
 
-        From now on a change raises ``RuntimeError``. Raises ``ValueError`` for a session that its
-        cookie can't hold, ``TypeError`` when a list or dictionary in it was given a value that JSON
-        has no type for.
+        From now on a change raises ``RuntimeError``, and a second call returns the same. Raises
+        ``ValueError`` for a session that its cookie can't hold, ``TypeError`` when a list or
+        dictionary in it was given a value that JSON has no type for.
         """
-        self._sealed = True
-        store = self._sessions.store
-        values = [space.save(store) for space in self._spaces.values() if space.record is not None]
-        return [value for value in values if value]
+        if self._committed is None:
+            store, spaces = self._sessions.store, self._spaces.values()
+            values = [space.save(store) for space in spaces if space.record is not None]
+            self._committed = [value for value in values if value]
+        return self._committed
 
     async def commit_async(self) -> list[str]:
-        """``commit`` for coroutines: in a thread where the store blocks and there is work."""
+        """``commit`` for coroutines: in a thread where the store blocks and there is work.
+
+        ``commit`` returns the same afterwards, and does not wait.
+        """
         if self.blocking and any(space.changed or space.lent for space in self._spaces.values()):
             return await asyncio.to_thread(self.commit)
         return self.commit()
@@ -294,7 +298,7 @@ class Session(LenientMapping):
         return record
 
     def _writable(self) -> Record:
-        if self._sealed:
+        if self._committed is not None:
             raise RuntimeError("the session can't be changed: the headers are sent")
         return self._opened()
 

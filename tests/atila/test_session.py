@@ -746,7 +746,7 @@ def test_coroutines_use_sessions_in_cookies_as_they_are():
     client.put(a=1)
 
     async def use() -> list[str]:
-        session = client.session()
+        session = await client.session().load()
         session["b"] = 2
         assert (await session.load())["a"] == 1
         return await session.commit_async()

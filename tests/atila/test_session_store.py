@@ -243,7 +243,9 @@ def test_a_coroutine_loads_and_saves_in_threads(redis_server, store):
         session = client.session()
         await session.load()
         session["n"] = (session["n"] or 0) + 1
-        return await session.commit_async()
+        values = await session.commit_async()
+        assert session.commit() == values
+        return values
 
     for _ in range(2):
         client.jar.take(asyncio.run(use()))
