@@ -5,6 +5,43 @@ from __future__ import annotations
 from atila.api import API
 from atila.app import Atila
 from atila.errors import HTTPError
+from atila.events import (
+    EVT_BEFORE_MOUNT,
+    EVT_BEFORE_RELOAD,
+    EVT_BEFORE_UMOUNT,
+    EVT_MOUNTED,
+    EVT_MOUNTED_RELOADED,
+    EVT_RELOADED,
+    EVT_REQ_FAILED,
+    EVT_REQ_FINISHED,
+    EVT_REQ_STARTED,
+    EVT_REQ_SUCCESS,
+    EVT_REQ_TEARDOWN,
+    EVT_SPEC_CREATED,
+    EVT_UMOUNTED,
+)
 from atila.file_results import File
+from atila.loading import load
+from skitai import preference
 
-__all__ = ["API", "Atila", "File", "HTTPError"]
+__all__ = [
+    "API",
+    "EVT_BEFORE_MOUNT",
+    "EVT_BEFORE_RELOAD",
+    "EVT_BEFORE_UMOUNT",
+    "EVT_MOUNTED",
+    "EVT_MOUNTED_RELOADED",
+    "EVT_RELOADED",
+    "EVT_REQ_FAILED",
+    "EVT_REQ_FINISHED",
+    "EVT_REQ_STARTED",
+    "EVT_REQ_SUCCESS",
+    "EVT_REQ_TEARDOWN",
+    "EVT_SPEC_CREATED",
+    "EVT_UMOUNTED",
+    "Atila",
+    "File",
+    "HTTPError",
+    "load",
+    "preference",
+]

@@ -94,6 +94,11 @@ class Lifecycle:
         return self._places[-1]
 
     @property
+    def point(self) -> str:
+        """The mount point of the whole app."""
+        return str(self._places[0].mntopt.get("point", "/"))
+
+    @property
     def started(self) -> bool:
         """Whether hooks have begun to run: what is mounted from now on can't wait."""
         return self._stage is not Stage.NEW

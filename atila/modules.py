@@ -26,6 +26,11 @@ class ModuleMethods(Configurable):
     lifecycle: Lifecycle
 
     @property
+    def basepath(self) -> str:
+        """The mount point of the app, with a slash at its end; ``/`` before it is mounted."""
+        return self.lifecycle.point
+
+    @property
     def _home(self) -> Path:  # type: ignore[override]  # the script may be known only later
         return Path(skitai.getswd())
 
