@@ -20,7 +20,9 @@ _BARE = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 def make_environ(exchange: Exchange, point: str) -> dict[str, Any]:
     """The environment of a request to an app mounted at ``point``.
 
-    ``HTTP_*`` has the headers; repeated ones are joined. ``wsgi.input`` is the whole body.
+    ``HTTP_*`` has the headers; repeated ones are joined. A header with ``_`` in its name is not
+    there: a client could put it in the place of the one with ``-``, e.g. of ``X-Forwarded-For``.
+    ``wsgi.input`` is the whole body, and ``CONTENT_LENGTH`` its size, also when it came in chunks.
     """
     request, channel = exchange.request, exchange.channel
     host, port = _split_host(request.headers.get("host", ""), channel.scheme)
@@ -31,15 +33,17 @@ def make_environ(exchange: Exchange, point: str) -> dict[str, Any]:
         "PATH_INFO": _as_latin1(request.path[len(script) :]),
         "QUERY_STRING": request.query,
         "REQUEST_URI": request.target,
+        "REQUEST_VERSION": request.version,
         "SERVER_NAME": host,
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
         "SERVER_SOFTWARE": "skitai",
+        "GATEWAY_INTERFACE": "CGI/1.1",
         "REMOTE_ADDR": channel.peer[0],
         "REMOTE_PORT": str(channel.peer[1]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": channel.scheme,
-        "wsgi.input": exchange.body.open() if exchange.body is not None else io.BytesIO(),
+        "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
@@ -47,15 +51,20 @@ def make_environ(exchange: Exchange, point: str) -> dict[str, Any]:
         "skitai.process": os.getpid(),
     }
     for name, value in request.headers.items():
-        environ[_BARE.get(name) or f"HTTP_{name.upper().replace('-', '_')}"] = value
+        if "_" not in name:
+            environ[_BARE.get(name) or f"HTTP_{name.upper().replace('-', '_')}"] = value
+    if exchange.body is not None:
+        environ["wsgi.input"] = exchange.body.open()
+        environ["CONTENT_LENGTH"] = str(exchange.body.size)
     return environ
 
 
 def _split_host(host: str, scheme: str) -> tuple[str, str]:
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdecimal() and not port.endswith("]"):
-        return name, port
-    return host or "localhost", _PORTS[scheme]
+    """Name and port of a Host header, which has been checked; the port may be left out or empty."""
+    name, _, port = host.rpartition(":")
+    if not name or port.endswith("]"):
+        name, port = host, ""
+    return name or "localhost", port or _PORTS[scheme]
 
 
 def _as_latin1(path: str) -> str:
