@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import re
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,24 @@ GLOBAL_HEADER = "x-gtxn-id"
 LOCAL_HEADER = "x-ltxn-id"
 FIRST_LOCAL = 1000
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-# Ids need not be secret, only different: a random part per process and a counter.
-_PROCESS = secrets.token_hex(4)
-_numbers = itertools.count(1)
+
+
+class _Ids:
+    """Ids that need not be secret, only different: a random part per process and a counter."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._process = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    def new(self) -> str:
+        return f"{self._process}{next(self._numbers):08x}"
+
+
+_ids = _Ids()
+os.register_at_fork(after_in_child=_ids.restart)  # workers are forks of one master
 
 
 def transaction_id(headers: Mapping[str, str]) -> str:
@@ -42,8 +58,9 @@ def transaction_id(headers: Mapping[str, str]) -> str:
     """
     given, step = headers.get(GLOBAL_HEADER, ""), headers.get(LOCAL_HEADER, "")
     if not _ID.fullmatch(given):
-        return f"{_PROCESS}{next(_numbers):08x}/{FIRST_LOCAL}"
-    local = int(step) + 1 if step.isdecimal() and len(step) < 10 else FIRST_LOCAL
+        return f"{_ids.new()}/{FIRST_LOCAL}"
+    counts = step.isdecimal() and step.isascii() and len(step) < 10
+    local = int(step) + 1 if counts else FIRST_LOCAL
     return f"{given}/{local}"
 
 
@@ -74,8 +91,9 @@ class LogMethods:
         """Log the exception being handled.
 
         Parameters:
-            id: helps to find the lines; by default the transaction id.
+            id: helps to find the lines; by default the transaction id, or the app's name where
+                there is no request.
         """
-        self.app.logger.error("[%s]", id or self.txnid(), exc_info=True)
+        self.app.logger.error("[%s]", id or self.txnid() or self.app.name, exc_info=True)
 
     trace = traceback
