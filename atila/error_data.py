@@ -36,7 +36,7 @@ def error_data(
         "code": error.code,
         "errno": error.errno or error.code * 100,
         "message": error.reason,
-        "detail": error.explain or "",
+        "detail": error.explain,
         "mode": "debug" if debug else "normal",
         "time": format_date(time.time()),
         "url": _absolute_url(exchange),

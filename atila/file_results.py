@@ -7,7 +7,7 @@ import io
 import os
 import stat as stat_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from atila.errors import HTTPError
 from atila.heads import head_of
@@ -133,7 +133,7 @@ class MountedFile:
     __slots__ = ("path",)
 
     def __init__(self, uri: str) -> None:
-        self.path = unquote(urlsplit(uri).path)
+        self.path = unquote(uri.partition("#")[0].partition("?")[0])
 
     def send(self, was: Was) -> None:
         """Answer with the file; 404 when there is none, 405 for other methods than GET and HEAD."""

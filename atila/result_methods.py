@@ -27,8 +27,6 @@ StaticFile: TypeAlias = MountedFile
 # What may stand in a URL as it is (RFC 3986, 2). What is not there can't leave the header either.
 _URL = "/:?#[]@!$&'()*+,;=%~-._"
 _PAGE = "text/html"
-# In the order of preference of a client that likes them equally.
-_FORMS = (JSON, TEXT_XML, _PAGE)
 
 
 class ResultMethods(UrlMethods):
@@ -89,7 +87,7 @@ class ResultMethods(UrlMethods):
 
         Raises ``ValueError`` for what is no status or header.
         """
-        location = quote(url, safe=_URL)
+        location = quote(url, safe=_URL, errors="replace")
         response = self.response
         response.set_status(status)
         response.set_header("Location", location)
@@ -105,18 +103,17 @@ class ResultMethods(UrlMethods):
         Parameters:
             path: below ``config.STATIC_URL``; with a leading ``/`` the whole path of its URL.
         """
-        return MountedFile(quote(self.static(path)))
+        return MountedFile(quote(self.static(path), errors="replace"))
 
     def Media(self, path: str) -> StaticFile:
         """A media file as the answer; ``path`` as for ``Static``, below ``config.MEDIA_URL``."""
-        return MountedFile(quote(self.media(path)))
+        return MountedFile(quote(self.media(path), errors="replace"))
 
 
 def prefers_data(accept: str) -> bool:
     """Whether a client names JSON or ``text/xml``, and likes it no less than a page."""
-    if JSON not in accept and TEXT_XML not in accept:
-        return False
-    return prefers(accept, _FORMS) not in (_PAGE, None)
+    named = tuple(form for form in (JSON, TEXT_XML) if form in accept)
+    return bool(named) and prefers(accept, (*named, _PAGE)) in named
 
 
 def _merge(contexts: tuple[dict[str, Any], ...], context: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class HTTPError(Exception):
         self, status: str | int = "500 Internal Server Error", explain: str = "", errno: int = 0
     ) -> None:
         self.code, self.reason = parse_status(status)
-        self.explain = str(explain)
+        self.explain = str(explain or "")
         self.errno = errno
         super().__init__(self.status if not explain else f"{self.status}: {explain}")
 

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atila import Atila
-from atila.encoding import encode
+from atila.encoding import DATETIMES, encode, make_encoder
+from atila.errors import ConfigError
 
 HUGE = 2**64
 KST = timezone(timedelta(hours=9))
@@ -187,3 +188,110 @@ def test_what_cannot_be_encoded_is_a_crash(asynchronous, log):
     got = Driver(app).get("/async" if asynchronous else "/sync")
     assert (got.status, got.json["message"]) == (500, "internal server error")
     assert "object" in log.text
+
+
+# JSON_ENCODER and PRETTY_JSON
+
+MOMENT = datetime(2024, 1, 2, 3, 4, 5, 678900, KST)
+UTC_LOCAL = LOCAL.astimezone(timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("choice", "aware", "naive"),
+    [
+        ("utcoffset", "2024-01-01 18:04:05+00", f"{UTC_LOCAL:%Y-%m-%d %H:%M:%S}+00"),
+        ("iso", "2024-01-02T03:04:05.678900+09:00", "2024-01-02T03:04:05"),
+        ("unixepoch", 1704132245, int(LOCAL.timestamp())),
+        ("digit", "20240101180405", f"{UTC_LOCAL:%Y%m%d%H%M%S}"),
+        ("str", "2024-01-02 03:04:05.678900+09:00", "2024-01-02 03:04:05"),
+    ],
+)
+def test_datetimes_are_written_as_the_app_chose(choice, aware, naive):
+    encode = make_encoder({"JSON_ENCODER": choice})
+    data = {"aware": MOMENT, "naive": LOCAL, "date": date(2024, 1, 2), "time": time(1, 2, 3)}
+    data["deep"] = [{"set": {MOMENT}, "huge": HUGE}]
+    assert json.loads(encode(data)) == {
+        "aware": aware,
+        "naive": naive,
+        "date": "2024-01-02",
+        "time": "01:02:03",
+        "deep": [{"set": [aware], "huge": HUGE}],
+    }
+
+
+@pytest.mark.parametrize("moment", [datetime(1, 1, 1, tzinfo=timezone.utc), datetime(1969, 12, 31)])
+@pytest.mark.parametrize("choice", list(DATETIMES))
+def test_old_datetimes_can_be_written(choice, moment):
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    json.loads(make_encoder({"JSON_ENCODER": choice})([aware]))
+
+
+def test_an_epoch_before_the_epoch_is_rounded_down():
+    moment = datetime(1969, 12, 31, 23, 59, 58, 500000, timezone.utc)
+    assert make_encoder({"JSON_ENCODER": "unixepoch"})([moment]) == b"[-2]"
+
+
+@pytest.mark.parametrize("choice", list(DATETIMES))
+def test_pretty_json_is_indented(choice):
+    encode = make_encoder({"JSON_ENCODER": choice, "PRETTY_JSON": True})
+    assert encode({"ü": [1]}).decode() == '{\n  "ü": [\n    1\n  ]\n}'
+    assert encode({"huge": HUGE}) == b'{\n  "huge": %d\n}' % HUGE
+
+
+def test_the_default_is_the_fast_encoder():
+    assert make_encoder({}) is encode
+    assert make_encoder({"JSON_ENCODER": "utcoffset", "PRETTY_JSON": False}) is encode
+
+
+class Fractions(json.JSONEncoder):
+    def default(self, value):
+        return f"one of {type(value).__name__}" if value is not None else super().default(value)
+
+
+@pytest.mark.parametrize(
+    ("choice", "pretty", "expected"),
+    [
+        (Fractions, False, '{"a":["ü","one of complex"]}'),
+        (Fractions, True, '{\n  "a": [\n    "ü",\n    "one of complex"\n  ]\n}'),
+        (lambda data: str(len(data)), True, "1"),
+        (lambda data: b"[1]", False, "[1]"),
+        (len, False, None),
+    ],
+)
+def test_an_app_may_bring_its_own_encoder(choice, pretty, expected, log):
+    app = Atila("own")
+    app.config.JSON_ENCODER, app.config.PRETTY_JSON = choice, pretty
+    app.route("/api")(lambda was: was.API(a=["ü", 1j]))
+    app.route("/data")(lambda was: {"a": ["ü", 1j]})
+    driver = Driver(app)
+    for path in ("/api", "/data"):
+        got = driver.get(path)
+        assert got.status == (200 if expected else 500)
+        if expected:
+            assert (got.text, got["Content-Type"]) == (expected, "application/json")
+        else:
+            assert "config.JSON_ENCODER returned int, not text or bytes" in log.text
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, object()])
+def test_a_class_of_the_app_writes_json_only(value):
+    with pytest.raises((TypeError, ValueError)):
+        make_encoder({"JSON_ENCODER": json.JSONEncoder})([value])
+
+
+@pytest.mark.parametrize("choice", ["", "UTC", None, 5, dict, object(), ["iso"], b"iso"])
+def test_another_encoder_is_a_mistake_that_is_told_at_the_start(choice):
+    app = Atila("wrong")
+    app.config.JSON_ENCODER = choice
+    with pytest.raises(ConfigError, match=r"config\.JSON_ENCODER is .*'utcoffset'"):
+        Driver(app)
+
+
+def test_apps_have_encoders_of_their_own():
+    first, second = Atila("first"), Atila("second")
+    first.config.JSON_ENCODER = "unixepoch"
+    for app in (first, second):
+        app.route(f"/{app.name}")(lambda was: {"at": MOMENT})
+    driver = Driver(first, second)
+    assert driver.get("/first").json == {"at": 1704132245}
+    assert driver.get("/second").json == {"at": "2024-01-01 18:04:05+00"}
