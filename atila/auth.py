@@ -125,6 +125,11 @@ class Authenticators:
         if not isinstance(realm, str) or not _REALM.fullmatch(realm):
             raise ConfigError(f"app.realm={realm!r} must be printable ASCII text")
         if kind == "bearer":
+            if app.auth.bearer_handler is None and not app.salt:
+                raise ConfigError(
+                    f"app {app.name!r} authenticates by bearer tokens: set app.securekey, with "
+                    "which they are signed, or check them in a @app.bearer_handler"
+                )
             return BearerScheme(realm, app.auth.bearer_handler).authenticator()
         look_up = self._look_up()
         if kind == "basic":

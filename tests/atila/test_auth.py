@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def guarded(kind: Any = "basic", **settings: Any) -> Atila:
     """An app that tells who asks, at ``/``."""
     app = Atila("doors")
     app.users = {"kim": ("secret", False, {"role": "root"}), "lee": "plain"}
+    app.securekey = "for tokens"
     for name, value in settings.items():
         setattr(app, name, value)
 
@@ -215,6 +217,49 @@ def test_what_is_no_token_is_not_shown_to_the_handler(header):
     assert challenges(driver.get("/", Authorization=header)) == ['Bearer realm="App"']
 
 
+def jwt_app() -> Driver:
+    app = Atila("doors")
+    app.securekey = "for tokens"
+
+    @app.route("/token")
+    def token(was, seconds):
+        return was.encode_jwt(
+            {"username": "kim", "lev": "staff", "exp": time.time() + int(seconds)}
+        )
+
+    @app.route("/")
+    @app.authorization_required("bearer")
+    def index(was):
+        user = was.request.user
+        return was.API(name=user.name, lev=user.lev, none=user.nick, claims=user)
+
+    return Driver(app)
+
+
+def test_json_web_tokens_are_bearer_tokens():
+    driver = jwt_app()
+    token = driver.get("/token?seconds=100").text
+    let_in = driver.get("/", Authorization=f"Bearer {token}").json
+    assert (let_in["name"], let_in["lev"], let_in["none"]) == ("kim", "staff", None)
+    assert let_in["claims"].keys() == {"username", "lev", "exp"}
+
+
+def test_a_token_that_is_not_good_is_told_why():
+    driver = jwt_app()
+    old = driver.get("/token?seconds=-1").text
+    refused = driver.get("/", Authorization=f"Bearer {old}")
+    assert challenges(refused) == ['Bearer realm="App", error="token expired"']
+    assert refused.json["more_info"] == "token expired"
+    for token in (old[:-4], "a", "a.b.c", "." * 5000):
+        (challenge,) = challenges(driver.get("/", Authorization=f"Bearer {token}"))
+        assert challenge.startswith('Bearer realm="App", error="')
+
+
+def test_tokens_need_a_key_or_a_handler():
+    with pytest.raises(ConfigError, match=r"app.securekey, .* or check them in a @app.bearer_han"):
+        Driver(guarded("bearer", securekey=None))
+
+
 def test_claims_are_items_and_attributes():
     claims = Claims(username="kim", lev="staff", items=3)
     assert (claims.name, claims["lev"], claims.lev, claims.missing) == (
@@ -239,6 +284,7 @@ def test_the_nearest_demand_wins():
     app = Atila("doors")
     app.users = {"kim": "secret"}
     app.authenticate = "Digest"
+    app.securekey = "for tokens"
 
     @app.route("/app")
     def of_app(was):
@@ -545,7 +591,7 @@ SCHEMES = st.sampled_from(["", "Basic ", "Digest ", "Bearer ", "digest ", "Diges
 
 @pytest.fixture(scope="module")
 def doors() -> list[Driver]:
-    return [Driver(guarded("basic")), Driver(guarded("digest")),
+    return [Driver(guarded("basic")), Driver(guarded("digest")), Driver(guarded("bearer")),
             bearer_app(lambda was, token: "no")]  # fmt: skip
 
 
