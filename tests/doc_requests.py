@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import http.client
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -43,7 +44,9 @@ def _parser() -> _Parser:
         parser.add_argument(*flags, action="store_true")
     for flags in (("-H", "--header"), ("-d", "--data"), ("-F", "--form")):
         parser.add_argument(*flags, action="append", default=[])
-    for flags in (("-X", "--request"), ("-r", "--range"), ("--json",)):
+    for flags in (
+        ("-X", "--request"), ("-r", "--range"), ("--json",), ("-u", "--user"), ("-b", "--cookie"),
+    ):  # fmt: skip
         parser.add_argument(*flags)
     parser.add_argument("-m", "--max-time", type=float, default=TIMEOUT)
     parser.add_argument("url")
@@ -66,6 +69,10 @@ def read(words: list[str], folder: Path) -> Request:
         headers["Content-Type"] = f"multipart/form-data; boundary={BOUNDARY}"
     if given.range:
         headers["Range"] = f"bytes={given.range}"
+    if given.user:
+        headers["Authorization"] = f"Basic {base64.b64encode(given.user.encode()).decode()}"
+    if given.cookie:
+        headers["Cookie"] = given.cookie
     for line in given.header:
         name, _, value = line.partition(":")
         headers[name.title()] = value.strip()
