@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
+import subprocess
+import sys
 
 import pytest
 from driving import Driver
@@ -72,19 +73,20 @@ def test_a_step_without_a_chain_is_ignored():
     assert re.fullmatch(r"[0-9a-f]{16}/1000", txnid(X_Ltxn_Id="1005"))
 
 
+FORK = """
+import os
+from atila.journal import transaction_id
+if os.fork():
+    os.wait()
+print(transaction_id({}), flush=True)
+"""
+
+
 def test_workers_have_ids_of_their_own():
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(write_end, transaction_id({}).encode())
-        os._exit(0)
-    os.close(write_end)
-    with os.fdopen(read_end) as source:
-        theirs = source.read()
-    os.waitpid(child, 0)
-    ours = transaction_id({})
-    assert theirs[:8] != ours[:8]
-    assert theirs[8:] == "00000001/1000"
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    child, parent = done.stdout.split()
+    assert child[:8] != parent[:8]
+    assert child[8:] == parent[8:] == "00000001/1000"
 
 
 # Lines
