@@ -86,11 +86,7 @@ class Lifecycle:
     @property
     def place(self) -> Place:
         """Where a route declared now belongs. Raises ``RuntimeError`` when it is too late."""
-        if self._stage in (Stage.COMPLETE, Stage.ENDED):
-            raise RuntimeError(
-                f"routes can't be declared {self._stage.value} of app {self._app.name!r}: declare "
-                "them in __mount__"
-            )
+        self.check_incomplete("routes")
         return self._places[-1]
 
     @property
@@ -158,6 +154,8 @@ class Lifecycle:
         self.check_stage("app.mount()")
         if not isinstance(point, str) or (point and not point.startswith("/")):
             raise ConfigError(f"app.mount: point {point!r} must be '' or start with '/'")
+        if not modules:
+            raise ConfigError(f"app.mount({point!r}): give a module to mount there")
         for module in modules:
             if isinstance(module, str):
                 skitai.mount(point, module, **options)
@@ -175,6 +173,14 @@ class Lifecycle:
             raise RuntimeError(
                 f"{what} can't be called {self._stage.value} of app {self._app.name!r}: "
                 "call it in __setup__"
+            )
+
+    def check_incomplete(self, what: str) -> None:
+        """Raise ``RuntimeError`` when it is too late for what is compiled when the app starts."""
+        if self._stage in (Stage.COMPLETE, Stage.ENDED):
+            raise RuntimeError(
+                f"{what} can't be added {self._stage.value} of app {self._app.name!r}: declare "
+                "them in __mount__"
             )
 
     def _mount(self, point: str, module: Any, options: dict[str, Any]) -> None:

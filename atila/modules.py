@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import skitai
+from atila.errors import ConfigError
 from skitai.preference import Configurable, template_directories
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from atila.lifecycle import Lifecycle
+    from skitai.preference import Place
 
 
 class ModuleMethods(Configurable):
@@ -52,6 +54,8 @@ class ModuleMethods(Configurable):
         if self.lifecycle.started:
             self.lifecycle.mount(point, *modules, **options)
             return
+        if not modules:
+            raise ConfigError(f"app.mount({point!r}): give a module to mount there")
         for module in modules:
             if isinstance(module, str):
                 skitai.mount(point, module, **options)
@@ -79,6 +83,10 @@ class ModuleMethods(Configurable):
         """``pref.overrides``; in ``__setup__`` the module is mounted when all others are."""
         self.lifecycle.check_stage("app.overrides()")
         super().overrides(module)
+
+    def _add_static(self, url: str | None, directory: Path, place: Place) -> None:
+        self.lifecycle.check_incomplete("directories of files")
+        super()._add_static(url, directory, place)
 
     def template_directories(self) -> list[str]:
         """Where templates are looked for, in this order.

@@ -243,6 +243,14 @@ def test_what_can_not_be_mounted(app):
             Driver(Atila("x"), module=root)
 
 
+def test_a_mount_needs_something_to_mount(app):
+    with pytest.raises(ConfigError, match=r"app.mount\('/x'\): give a module to mount there"):
+        app.mount("/x")
+    app.mount_later("/y")
+    with pytest.raises(ConfigError, match=r"app.mount\('/y'\): give a module to mount there"):
+        Driver(app)
+
+
 def test_before_mount_is_the_last_moment_to_mount(app):
     refused = []
 
@@ -254,6 +262,7 @@ def test_before_mount_is_the_last_moment_to_mount(app):
             lambda: app.extends(skitai),
             lambda: app.overrides(skitai),
             lambda: app.route("/y"),
+            lambda: app.add_static("."),
         ):
             with pytest.raises(RuntimeError) as caught:
                 call()
@@ -273,7 +282,9 @@ def test_before_mount_is_the_last_moment_to_mount(app):
         "app.mount() can't be called after the start of app 'hooks': call it in __setup__",
         "app.extends() can't be called after the start of app 'hooks': call it in __setup__",
         "app.overrides() can't be called after the start of app 'hooks': call it in __setup__",
-        "routes can't be declared after the start of app 'hooks': declare them in __mount__",
+        "routes can't be added after the start of app 'hooks': declare them in __mount__",
+        "directories of files can't be added after the start of app 'hooks': declare them in "
+        "__mount__",
     ]
     assert (app.extended, app.overriding) == ([], [])
 
