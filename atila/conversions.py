@@ -296,7 +296,7 @@ def _by_msgspec(hint: Any) -> Conversion | None:
 
 def _converter(hint: Any, wants: str, strict: bool) -> Convert:
     # PERF: msgspec.convert analyses a type at each call, but not the fields of a Struct that it
-    # knows already: an enum takes 0.3 us instead of 4.0, a Literal 0.3 instead of 1.0.
+    # knows already: an enum takes 0.6 us instead of 2.7, a Literal 0.6 instead of 1.0.
     holder: Any = msgspec.defstruct("Holder", [("value", hint)], array_like=True)
     convert = msgspec.convert
 
@@ -307,6 +307,8 @@ def _converter(hint: Any, wants: str, strict: bool) -> Convert:
             raise refused_by(exc, wants, strict) from None
         except RecursionError:
             raise Refused("is nested too deeply") from None
+        except TypeError:  # a list in a set, as a key …
+            raise Refused(f"must be {wants}") from None
         if type(made) is Decimal and not made.is_finite():
             raise Refused("must be a number")
         return made

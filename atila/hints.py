@@ -120,7 +120,7 @@ def _compile(conversions: dict[str, Conversion], signature: Signature, rule: Rul
     check_body = _compile_body(conversions, convert, _whole_body(conversions, rule))
 
     # PERF: with a loop for plain text that calls nothing, `id: int` of `<int:id>` and `q: str`
-    # cost 0.1 us a request; converting them with the others takes 0.2 us.
+    # cost 0.07 us a request; converting them with the others takes 0.13 us.
     def check(was: Was, arguments: Arguments) -> None:
         if was.exchange.body is not None:
             check_body(was, arguments)

@@ -263,7 +263,9 @@ def _compile_data(check: _Check) -> Callable[[Was], None]:
         if _has_json(was):
             _run_body(was, check, check.json, _object(was), "JSON body")
         else:
-            _run_body(was, check, check.text, was.request.FORM or {}, "body")
+            form = was.request.FORM
+            origin = "body" if form is None else "form"
+            _run_body(was, check, check.text, form or {}, origin)
 
     return run
 
