@@ -25,6 +25,7 @@ from atila.precedence import arrange
 from atila.prework import CacheTimes, PreworkDecorators
 from atila.resolver import Resolver
 from atila.results import SENDERS, senders_of
+from atila.session import Sessions
 from atila.templates import TemplateDecorators, Templates
 from atila.urls import Urls
 from skitai.handlers.peers import Peers
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from atila.prework import Times
     from atila.routing import Route
+    from atila.session_store import SessionStore
     from skitai.executors.threads import ThreadPool
     from skitai.handlers.interface import Endpoint
     from skitai.server.exchange import Exchange
@@ -95,10 +97,12 @@ class Atila(
         self.session_timeout: int | None = None
         self.access_control_allow_origin: str | Iterable[str] | None = None
         self.access_control_max_age = 0
+        self.access_control_expose_headers: str | Iterable[str] | None = None
         self.authenticate: str | bool | None = None
         self.realm = "App"
         self.users: Any = {}
         self.opaque: str | None = None
+        self.session_store: SessionStore | None = None
         self._configure(skitai.AttributeDict({**CONFIG, "TEMPLATE_DIRS": []}))
         self.g = self.store = LocalStore()
         self.home = ""
@@ -117,6 +121,7 @@ class Atila(
         self.error_handlers = ErrorHandlers()
         self.auth = Authentication()
         self.permissions = Permissions()
+        self.sessions = Sessions(None)
         self.cache_times: Times = CacheTimes()
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
@@ -180,6 +185,7 @@ class Atila(
         """Compile the routes for the app's mount point; see ``skitai.handlers.interface``."""
         self.pool = pool
         self.events.freeze()
+        self.sessions = Sessions(self.securekey, self.session_timeout, self.session_store)
         self.encode = make_encoder(self.config)
         self.senders = senders_of(self.config)
         self.templates.prepare()

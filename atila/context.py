@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from atila.errors import HTTPError
 from atila.journal import LogMethods
+from atila.tokens import TokenMethods
 from atila.urls import UrlMethods
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 current: ContextVar[AppContext | None] = ContextVar("atila.current", default=None)
 
 
-class AppContext(UrlMethods, LogMethods):
+class AppContext(UrlMethods, LogMethods, TokenMethods):
     """What ``was`` offers without a request.
 
     Attributes:

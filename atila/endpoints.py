@@ -263,7 +263,10 @@ def _compile_awaited(app: Atila, route: Route, pipeline: Pipeline) -> Callable[[
 
 def _answer_with_result(call: Call) -> Callable[[Was], Awaitable[None]]:
     async def answer(was: Was) -> None:
-        send(was, await call(was))
+        result = await call(was)
+        if was._request is not None:
+            await was._request.save_session()
+        send(was, result)
 
     return answer
 

@@ -122,7 +122,10 @@ class Pipeline:
                 streaming = True
                 send_stream(was, result, lambda exc: self._stream_ended(was, result, exc))
             else:
-                send(was, await self._finish(was, result))
+                result = await self._finish(was, result)
+                if was._request is not None and self._invoke is from_loop:
+                    await was._request.save_session()
+                send(was, result)
         except ClientGone:
             pass
         except FAILURES as exc:

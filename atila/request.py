@@ -9,9 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atila.arguments import form_body, json_body, query_arguments
+from atila.cookies import Cookie
 from atila.environ import make_environ
 from atila.journal import transaction_id
+from atila.jwt_claims import bearer_token, decode_jwt
+from atila.mbox import MessageBox
 from atila.request_head import RequestHead
+from atila.sealing import key_bytes
+from atila.session import Session
 
 if TYPE_CHECKING:
     from atila.app import Atila
@@ -52,10 +57,14 @@ class Request(RequestHead):
 
     __slots__ = (
         "_app",
+        "_cookie",
         "_environ",
         "_form",
         "_json",
+        "_jwt",
+        "_mbox",
         "_route",
+        "_session",
         "_txnid",
         "_url",
         "g",
@@ -71,6 +80,10 @@ class Request(RequestHead):
         self._url: Fields | None = None
         self._environ: Fields | None = None
         self._txnid = ""
+        self._jwt: Fields | None = None
+        self._cookie: Cookie | None = None
+        self._session: Session | None = None
+        self._mbox: MessageBox | None = None
         self.g = Globals()
         self.user: Any = None
 
@@ -172,14 +185,63 @@ class Request(RequestHead):
 
     content_length = property(get_content_length)
 
-    # -- cookies
+    # -- cookies, and what is kept in them
+
+    @property
+    def cookie(self) -> Cookie:
+        """The cookies of the client (seed, Cookie)."""
+        if self._cookie is None:
+            self._cookie = Cookie(self.headers.get("cookie"), self._app.urls.point)
+        return self._cookie
+
+    @property
+    def session(self) -> Session:
+        """Values that the client's browser carries from request to request (seed, Session)."""
+        if self._session is None:
+            channel = self._exchange.channel
+            self._session = Session(
+                self._app.sessions, self.cookie, channel.peer[0], channel.scheme == "https"
+            )
+        return self._session
+
+    @property
+    def mbox(self) -> MessageBox:
+        """Messages for the user of the browser (seed, Message Box)."""
+        if self._mbox is None:
+            https = self._exchange.channel.scheme == "https"
+            self._mbox = MessageBox(self.cookie, self._app.securekey, https)
+        return self._mbox
+
+    @property
+    def JWT(self) -> Fields:
+        """Claims of the bearer token, or ``err`` and ``ecd`` that say why there are none.
+
+        Raises ``ConfigError`` when the app has no ``securekey``.
+        """
+        if self._jwt is None:
+            token = bearer_token(self.headers.get("authorization"))
+            self._jwt = decode_jwt(token, key_bytes(self._app.salt, "was.request.JWT"))
+        return self._jwt
 
     def set_cookie_values(self) -> list[str]:
         """Values of the Set-Cookie headers of the response; called once, when it is sent."""
-        return []
+        values: list[str] = []
+        if self._session is not None:
+            values += self._session.commit()
+        if self._mbox is not None:
+            values += self._mbox.commit()
+        if self._cookie is not None:
+            values += self._cookie.set_cookie_values()
+        return values
+
+    async def save_session(self) -> None:
+        """Store the session without blocking the loop, before ``set_cookie_values`` is called."""
+        if self._session is not None:
+            await self._session.commit_async()
 
     def drop_changes(self) -> None:
         """Forget what was written to cookies, session and message box: the request failed."""
+        self._cookie = self._session = self._mbox = None
 
     # -- route and environment
 

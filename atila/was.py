@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from atila.context import AppContext
+from atila.csrf import CsrfMethods
 from atila.errors import HTTPError
+from atila.otp import generate_otp
 from atila.request import Request
 from atila.response import Response
 from atila.result_methods import ResultMethods
@@ -17,11 +19,16 @@ from skitai.wire.forms import MalformedForm, parse_query
 
 if TYPE_CHECKING:
     from atila.app import Atila
+    from atila.cookies import Cookie
+    from atila.mbox import MessageBox
     from atila.routing import Route
+    from atila.session import Session
     from skitai.server.exchange import Exchange
 
+__all__ = ["Was", "generate_otp"]
 
-class Was(AppContext, ResultMethods):
+
+class Was(AppContext, ResultMethods, CsrfMethods):
     """What a handler works with (seed, Very First Argument 'was').
 
     Attributes:
@@ -65,6 +72,26 @@ class Was(AppContext, ResultMethods):
     def env(self) -> dict[str, Any]:
         """``was.request.env``."""
         return self.request.env
+
+    @property
+    def cookie(self) -> Cookie:
+        """``was.request.cookie``."""
+        return self.request.cookie
+
+    @property
+    def session(self) -> Session:
+        """``was.request.session``."""
+        return self.request.session
+
+    @property
+    def mbox(self) -> MessageBox:
+        """``was.request.mbox``."""
+        return self.request.mbox
+
+    @property
+    def user(self) -> Any:
+        """``was.request.user``."""
+        return self.request.user
 
     def arguments(self) -> dict[str, Any]:
         """What the request carries by name: body over path over query; made once.
