@@ -139,6 +139,8 @@ def _bare(hint: Any) -> Any:
             hint = hint.__origin__
         elif isinstance(hint, typing.NewType):
             hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":  # type UserId = int, from Python 3.12
+            hint = hint.__value__
         else:
             return hint
 

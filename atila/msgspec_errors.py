@@ -27,6 +27,7 @@ _TYPES = {
     "bytes": "base64 text",
     "uuid": "a UUID",
     "UploadedFile": "a file",
+    "Upload": "a file",
 }
 _REASONS = {
     "Invalid UUID": "must be a UUID",

@@ -23,6 +23,7 @@ import msgspec
 import pytest
 from driving import Driver, multipart
 from msgspec import Meta
+from typing_extensions import TypeAliasType
 
 from atila import Atila
 from atila.binding import Signature
@@ -30,7 +31,7 @@ from atila.conversions import conversion_of
 from atila.hints import compile_hints
 from atila.refusal import Refused
 from atila.routing import Rule
-from skitai.wire.multipart import UploadedFile
+from atila.uploads import Upload
 
 if TYPE_CHECKING:
     from nowhere import Unknown
@@ -98,6 +99,7 @@ class WithOwn(msgspec.Struct):
 
 
 UserId = NewType("UserId", int)
+Alias = TypeAliasType("Alias", UserId | None)
 
 
 def taking(hint, rule="/", **default) -> Driver:
@@ -171,6 +173,7 @@ def compiled(function, rule="/"):
         (Annotated[int, "a note"], "3", 3),
         (Annotated[int | None, "a note"], "", None),
         (UserId, "7", 7),
+        (Alias, "7", 7),
         ("int", "12", 12),
         ("Optional[int]", "", None),
         ("Union[int, date, None]", "2026-01-31", date(2026, 1, 31)),
@@ -227,7 +230,7 @@ def test_a_repeated_name_is_a_list():
         (dict, "v=x", "v: must be an object"),
         (Book, "v=x", "v: must be an object"),
         (UserId, "v=x", "v: must be a whole number"),
-        (UploadedFile, "v=x", "v: must be a file"),
+        (Upload, "v=x", "v: must be a file"),
         *(
             (hint, "v=1&v=2", "v is given more than once")
             for hint in (int, float, bool, str, date, Color, int | None, Literal[1], Book)
@@ -558,11 +561,11 @@ def test_files_are_files():
     app = Atila("files")
 
     @app.post("/")
-    def one(was, v: UploadedFile):
+    def one(was, v: Upload):
         return v.read()
 
     @app.post("/many")
-    def many(was, v: list[UploadedFile]):
+    def many(was, v: list[Upload]):
         return b",".join(file.read() for file in v)
 
     driver = Driver(app)
