@@ -119,7 +119,9 @@ class Templates:
     def overlay(self, options: dict[str, Any]) -> None:
         """Change settings of the environment; see ``app.jinja_overlay``."""
         if options.get("enable_async"):
-            raise ConfigError("jinja_overlay: was.render is no coroutine, enable_async can't be set")
+            raise ConfigError(
+                "jinja_overlay: was.render is no coroutine, enable_async can't be set"
+            )
         try:
             self.env = self.env.overlay(**options)
         except (TypeError, AssertionError) as exc:
