@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from skitai.server.representation import Head
 
 CONFIG = {
+    "MAINTAIN_INTERVAL": 60,
     "STATIC_URL": "/static/",
     "MEDIA_URL": "/media/",
     "MINIFY_HTML": False,

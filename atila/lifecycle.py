@@ -193,6 +193,8 @@ class Lifecycle:
         absolute = self._absolute(point)
         namespace = options.get("ns") or ("" if callable(module) else self._namespace(name))
         mntopt = {**options, "point": absolute or "/", "module_name": name, "ns": namespace}
+        if "authenticate" in parent.mntopt:  # what is below a protected module is protected too
+            mntopt.setdefault("authenticate", parent.mntopt["authenticate"])
         self._enter(module, Place(absolute, namespace, mntopt, parent.rank, parent.package))
 
     def _take_over(self, module: Any, options: dict[str, Any], rank: int) -> None:

@@ -191,6 +191,8 @@ class Driver:
             mntopt = {"point": point, "base_dir": app.home, "use_reloader": debug, "debug": debug}
             app.setup(module if app is apps[0] else None, mntopt)
             resolvers.append(app.freeze(point, pool))
+        for app in apps:
+            app.started(None)
         self._handler = AppHandler(resolvers, pool)
         self._slow = slow
         self._leave_after = leave_after

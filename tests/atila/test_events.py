@@ -676,7 +676,6 @@ def test_events_of_an_app_from_its_start_to_its_end():
     )
     joined(app)
     Driver(app, module=root)
-    app.started(None)
     app.cleanup()
     app.cleanup()
     assert diary == [

@@ -250,18 +250,14 @@ def wait_until(condition):
     pytest.fail("it never happened")
 
 
-def test_coroutine_functions_may_be_hooks_of_any_handler():
+@pytest.mark.parametrize("name", ["before_request", "finish_request"])
+def test_coroutine_functions_may_be_hooks_of_any_handler(name):
     app, trace = Atila("mixed"), []
 
-    @app.before_request
-    async def before(was):
+    @getattr(app, name)
+    async def hook(was, *response):
         await asyncio.sleep(0)
-        trace.append("before")
-
-    @app.teardown_request
-    async def teardown(was):
-        await asyncio.sleep(0)
-        trace.append("teardown")
+        trace.append(threading.current_thread().name)
 
     @app.route("/plain")
     def plain(was):
@@ -271,15 +267,31 @@ def test_coroutine_functions_may_be_hooks_of_any_handler():
     async def coroutine(was):
         return threading.current_thread().name
 
+    here = threading.current_thread().name
     pool = ThreadPool(1, 10, name="pool")
     try:
         driver = Driver(app, pool=pool)
         assert driver.get("/plain").text == "pool-0"
-        wait_until(lambda: trace == ["before", "teardown"])
-        assert driver.get("/async").text == threading.current_thread().name
-        wait_until(lambda: trace == ["before", "teardown"] * 2)
+        assert driver.get("/async").text == here
     finally:
         pool.stop(5)
+    assert trace == [here, here]
+
+
+def test_a_coroutine_function_may_tear_down():
+    app, trace = Atila("mixed"), []
+
+    @app.teardown_request
+    async def teardown(was):
+        await asyncio.sleep(0)
+        trace.append("teardown")
+
+    @app.route("/")
+    async def coroutine(was):
+        return ""
+
+    Driver(app).get("/")
+    assert trace == ["teardown"]
 
 
 def test_plain_hooks_of_coroutines_run_in_a_thread():

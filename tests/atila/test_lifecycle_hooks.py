@@ -22,9 +22,7 @@ def app():
 
 def begin(app, root=None, **options):
     """Start an app as a worker does."""
-    driver = Driver(app, module=root, **options)
-    app.started(None)
-    return driver
+    return Driver(app, module=root, **options)
 
 
 def noting(diary, name, *children, setup=None):
