@@ -27,12 +27,12 @@ class ErrorEndpoint:
     An app's own error page is rendered like a handler's answer; all else is answered at once.
     """
 
-    __slots__ = ("_app", "_error", "_fields", "max_body", "missing", "mode", "run", "takes_body")
+    __slots__ = ("_app", "error", "fields", "max_body", "missing", "mode", "run", "takes_body")
 
     def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
         self._app = app
-        self._error = error
-        self._fields = fields
+        self.error = error
+        self.fields = fields
         rendered = error.code >= 400 and app.error_handlers.find(error.code) is not None
         self.mode = Mode.COROUTINE if rendered else Mode.LOOP
         self.run: Callable[[Exchange], Any] = self._render if rendered else self._answer
@@ -41,14 +41,14 @@ class ErrorEndpoint:
         self.takes_body = False
 
     def _answer(self, exchange: Exchange) -> None:
-        error = self._error
+        error = self.error
         if error.code < 300:  # OPTIONS
-            exchange.respond(Head(error.code, "", self._fields), b"")
+            exchange.respond(Head(error.code, "", self.fields), b"")
         else:
-            exchange.fail(error, self._fields)
+            exchange.fail(error, self.fields)
 
     async def _render(self, exchange: Exchange) -> None:
         was = Was(self._app, exchange, None)
-        if self._fields:
-            was.response.fields = list(self._fields)
-        await self._app.error_handlers.answer(was, self._error, from_loop)
+        if self.fields:
+            was.response.fields = list(self.fields)
+        await self._app.error_handlers.answer(was, self.error, from_loop)
