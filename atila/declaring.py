@@ -27,8 +27,9 @@ class RouteDecorators:
         """Let a function answer a path (seed, Routing).
 
         Parameters:
-            rule: ``""`` or starting with ``/``; ``<name>``, ``<int:n>``, ``<float:x>``,
-                ``<uuid:u>``, ``<path:rest>`` are parameters of the function.
+            rule: starting with ``/``, or ``""`` for the point of the module without a slash behind
+                it, and for that of the app with and without one. ``<name>``, ``<int:n>``,
+                ``<float:x>``, ``<uuid:u>``, ``<path:rest>`` are parameters of the function.
             options: ``methods`` (default GET and POST), ``content_types`` (others are 406),
                 ``subdomain`` (the host begins with it and a dot, others are 404),
                 ``authenticate``, ``access_control_allow_origin``, ``access_control_max_age``, and
@@ -36,6 +37,8 @@ class RouteDecorators:
 
         Raises ``ConfigError`` for a rule, a method or a signature that can't work.
         """
+        if not isinstance(rule, str):
+            raise ConfigError(f"@app.route needs a path, not {rule!r}: write @app.route('/path')")
         place = self.lifecycle.place
 
         def declare(function: F) -> F:
@@ -48,7 +51,7 @@ class RouteDecorators:
                 path = rule  # Route refuses it with the rule as it was written
             signature = Signature(function)
             self._routes.append(
-                Route(path or "/", function, signature, full, options, place.mntopt, place.rank)
+                Route(path, function, signature, full, options, place.mntopt, place.rank)
             )
             return function
 

@@ -13,6 +13,7 @@ from atila.cors import CorsPolicy, requested_method
 from atila.error_endpoint import ErrorEndpoint
 from atila.errors import HTTPError
 from atila.routing import Resolution, Router
+from atila.rpc import Rpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,24 +39,26 @@ class Resolver:
     def __init__(self, app: Atila, point: str) -> None:
         self._app = app
         self._skip = len(point) - 1
-        routes = app.routes
-        domains = {str(route.options["subdomain"]) for route in routes if _subdomain(route)}
-        everywhere = [route for route in routes if not _subdomain(route)]
-        self._find = Router(everywhere).find
-        self._domains = {
-            f"{domain.lower()}.": Router(
-                [r for r in routes if r.options.get("subdomain") in (None, "", domain)]
-            ).find
-            for domain in domains
-        }
+        by_domain: dict[str, list[Route]] = {"": []}
+        for route in app.routes:
+            by_domain.setdefault(_subdomain(route), []).append(route)
+        self._find = Router(by_domain[""]).find
+        self._domains = [
+            (f"{domain}.", Router(*_layers(domain, by_domain)).find)
+            for domain in sorted(by_domain, key=len, reverse=True)
+            if domain
+        ]
         self._unrouted = [(re.compile(translate(p)).match, code) for p, code in app.unrouted]
         self._cors = CorsPolicy.of(app, {})
         self._missing = ErrorEndpoint(app, HTTPError(404))
+        self._rpc = Rpc(app, point, lambda exchange: self.resolve(exchange))
         # PERF: what few apps use is decided here, not in each request.
         self.resolve = self._resolve_special if self._domains or self._unrouted else self._resolve
 
     def _resolve(self, exchange: Exchange) -> Endpoint:
         """The endpoint for method, path and what the route demands of a request."""
+        if exchange.body is not None and (calls := self._rpc.offer(exchange)) is not None:
+            return calls
         request = exchange.request
         path = request.path[self._skip :] if self._skip else request.path
         return self._look_up(exchange, path, self._find)
@@ -82,10 +85,10 @@ class Resolver:
         for match, code in self._unrouted:
             if match(path):
                 return ErrorEndpoint(self._app, HTTPError(code))
+        if exchange.body is not None and (calls := self._rpc.offer(exchange)) is not None:
+            return calls
         host = request.headers.get("host", "").lower()
-        find = next(
-            (find for domain, find in self._domains.items() if host.startswith(domain)), self._find
-        )
+        find = next((find for domain, find in self._domains if host.startswith(domain)), self._find)
         return self._look_up(exchange, path, find)
 
     def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
@@ -114,11 +117,22 @@ class Resolver:
             endpoints = [find(name, path)[0] for name in asked]
         except HTTPError:
             return None
+        if not methods and self._cors is not None and self._rpc.serves(path):
+            return self._preflight_calls(exchange)
         policies = [found.cors for found in endpoints if found.cors and found.preflights]
         if not policies:
             return None
         try:
             fields = policies[0].preflight(exchange.request, methods)
+        except HTTPError as error:
+            return ErrorEndpoint(self._app, error)
+        return ErrorEndpoint(self._app, HTTPError(200), fields)
+
+    def _preflight_calls(self, exchange: Exchange) -> Endpoint:
+        """The answer where there is no route, but remote calls are taken."""
+        assert self._cors is not None
+        try:
+            fields = self._cors.preflight(exchange.request, ("POST",))
         except HTTPError as error:
             return ErrorEndpoint(self._app, error)
         return ErrorEndpoint(self._app, HTTPError(200), fields)
@@ -133,5 +147,12 @@ def _methods(find: Find, path: str) -> frozenset[str]:
     return frozenset()
 
 
-def _subdomain(route: Route) -> bool:
-    return bool(route.options.get("subdomain"))
+def _subdomain(route: Route) -> str:
+    return str(route.options.get("subdomain") or "").lower().strip(".")
+
+
+def _layers(domain: str, by_domain: dict[str, list[Route]]) -> list[list[Route]]:
+    """The routes for ``a.b.``: its own, then those for ``a.``, then those for all hosts."""
+    labels = domain.split(".")
+    names = [".".join(labels[:count]) for count in range(len(labels), 0, -1)]
+    return [by_domain[name] for name in (*names, "") if name in by_domain]

@@ -24,7 +24,8 @@ class Urls:
 
     Parameters:
         point: where the app is mounted; starts and ends with ``/``.
-        routes: the app's routes; the first of a name has it.
+        routes: the app's routes; the first of a name has it. Of those of one function the URL is
+            that of the route which takes the most of the given values in its path.
         static_url, media_url: prefixes of static and media files.
     """
 
@@ -36,10 +37,12 @@ class Urls:
         self._static = static_url
         self._media = media_url
         self._by_name: dict[str, Route] = {}
-        self._by_function: dict[Any, Route] = {}
+        self._by_function: dict[Any, list[Route]] = {}
         for route in routes:
             self._by_name.setdefault(route.name, route)
-            self._by_function.setdefault(route.function, route)
+            self._by_function.setdefault(route.function, []).append(route)
+        texts = {route.rule.text for found in self._by_function.values() for route in found}
+        self._root = "" if point != "/" and "/" in texts else "/"  # the URL of the rule ""
 
     def build(self, thing: Any, /, *args: Any, **kwargs: Any) -> str:
         """The URL of ``thing``.
@@ -68,23 +71,36 @@ class Urls:
             if name not in signature.names and not signature.takes_any:
                 raise ValueError(f"{route.name} has no parameter {name!r}")
             values[name] = value
+        route = self._choose(route, values)
         return self._complete(self._path(route, values), values)
 
     def patch(self, thing: Any, exchange: Exchange, query: Mapping[str, Any], **kwargs: Any) -> str:
-        """``build`` with the current request's path and query for what ``kwargs`` doesn't name."""
+        """``build`` with the current request's path and query for what ``kwargs`` doesn't name.
+
+        Raises ``HTTPError`` 400 when a value of the query can't stand in the path.
+        """
+        if isinstance(thing, str) and (not thing or thing.startswith("/")):
+            return self.build(thing)
         route = self.find(thing)
         given = {**query, **(exchange.params or {})}
         names = route.signature.names
         kept = {
             name: value
             for name, value in given.items()
-            if name in names or route.signature.takes_any
+            if name not in kwargs and (name in names or route.signature.takes_any)
         }
+        route = self._choose(route, {**kept, **kwargs})
+        for at, name in enumerate(route.rule.names):
+            if name in kept:
+                try:
+                    _written(route, at, kept[name])
+                except ValueError as exc:
+                    raise HTTPError(400, str(exc)) from None
         return self.build(thing, **{**kept, **kwargs})
 
     def base(self, thing: Any) -> str:
         """The fixed part of a resource's URL: all before its first parameter."""
-        return self._base + quote(self.find(thing).rule.pieces[0], LITERAL)
+        return self._base + (quote(self.find(thing).rule.pieces[0], LITERAL) or self._root)
 
     def spec(self, thing: Any) -> dict[str, Any]:
         """Methods, path with ``:name`` for parameters, and the names of parameters and query."""
@@ -95,7 +111,7 @@ class Urls:
         )
         return {
             "methods": sorted(route.methods),
-            "path": self._base + path,
+            "path": self._base + (path or self._root),
             "params": list(rule.names),
             "query": [name for name in route.signature.names if name not in rule.names],
         }
@@ -106,17 +122,30 @@ class Urls:
 
     def find(self, thing: Any) -> Route:
         """The route of a function or resource id; raises ``NameError`` when there is none."""
-        found = self._by_name.get(thing) if isinstance(thing, str) else self._by_function.get(thing)
+        if isinstance(thing, str):
+            found = self._by_name.get(thing)
+        else:
+            found = next(iter(self._by_function.get(thing, ())), None)
         if found is None:
             raise NameError(f"there is no resource {thing!r}")
         return found
 
+    def _choose(self, route: Route, values: Mapping[str, Any]) -> Route:
+        """Of the routes of one function the first that takes the most of the values in its path."""
+        routes = [r for r in self._by_function[route.function] if r.name == route.name]
+        if len(routes) == 1:
+            return route
+        given = {name for name, value in values.items() if value is not None}
+        optional = route.signature.defaults
+        fitting = [found for found in routes if given.union(optional).issuperset(found.rule.names)]
+        return max(fitting or routes, key=lambda found: len(given.intersection(found.rule.names)))
+
     def _complete(self, path: str, values: dict[str, Any]) -> str:
-        url = self._base + path
+        url = self._base + (path or self._root)
         if url.startswith("//"):
             url = f"/%2F{url[2:]}"  # a browser would take what follows for a host
-        query = {name: value for name, value in values.items() if value is not None}
-        return url + (f"?{urlencode(query, doseq=True)}" if query else "")
+        query = urlencode({k: v for k, v in values.items() if v is not None}, doseq=True)
+        return f"{url}?{query}" if query else url
 
     def _path(self, route: Route, values: dict[str, Any]) -> str:
         """Fill the route's path, taking the values it uses out of ``values``."""
@@ -145,14 +174,15 @@ class Urls:
 
 def _written(route: Route, at: int, value: Any) -> str:
     """The value of parameter number ``at`` as it stands in the path."""
-    convert = route.rule.converters[at]
+    name, convert = route.rule.names[at], route.rule.converters[at]
+    if isinstance(value, (list, tuple, set, dict, bytes)):
+        raise ValueError(f"{route.name}: {value!r} can't stand for {name!r} in a URL")
     text = str(value)
     if isinstance(value, float) and convert is CONVERTERS["float"]:
         text = format(Decimal(text), "f")  # 1e-07 is no path
     try:
         convert(text)
     except (NoMatch, HTTPError):
-        name = route.rule.names[at]
         raise ValueError(f"{route.name}: {value!r} can't stand for {name!r} in a URL") from None
     return text
 

@@ -57,6 +57,13 @@ class AppHandler:
         else:
             exchange.pass_over_body(self._start)
 
+    def offer_point(self, exchange: Exchange) -> bool:
+        """Answer a request for the mount point without its slash, if an app has something there."""
+        if self._resolve(exchange).missing:
+            return False
+        self.handle(exchange)
+        return True
+
     def _first(self, exchange: Exchange) -> Endpoint:
         """The endpoint of the first app that has one, else the first app's way to say 404."""
         fallback: Endpoint | None = None

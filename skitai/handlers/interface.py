@@ -72,7 +72,8 @@ class Application(Protocol):
         """Compile the app for its mount point (starts and ends with ``/``).
 
         Returns the function that finds the endpoint for an exchange, called on the loop; it may set
-        ``exchange.params``.
+        ``exchange.params``. It is asked for the point without its slash too, and clients are
+        redirected when the endpoint for that is ``missing``.
         """
 
     def cleanup(self) -> None:

@@ -24,6 +24,9 @@ class Handler(Protocol):
     def handle(self, exchange: Exchange) -> None:
         """Answer, now or later."""
 
+    def offer_point(self, exchange: Exchange) -> bool:
+        """Answer a request for the mount point without its slash and return True, or leave it."""
+
 
 class FileHandler(Protocol):
     """Something mounted that answers only what it has."""
@@ -64,6 +67,8 @@ class Site:
                 handler.handle(exchange)
                 return
             if len(path) == len(point) - 1 and point.startswith(path):
+                if handler.offer_point(exchange):
+                    return
                 # 308: method and body stay.
                 exchange.respond(Head(308, fields=[("Location", request.slashed())]), b"")
                 return
