@@ -23,8 +23,8 @@ def error_data(
     """Describe an error for a template (seed, Custom Error Templates).
 
     Parameters:
-        exc: the crash behind it, None when the app raised the error itself.
-        debug: whether the crash may be shown.
+        exc: what may be shown of it: the crash behind it, or the error itself if it asks for that.
+        debug: whether it is shown.
 
     Keys: ``code`` and ``message`` of the status line; ``detail``: the explanation; ``errno``: the
     application's error code, by default ``code * 100``; ``url``: as the client knows it; ``time``:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from atila.error_data import error_data
 from atila.errors import ConfigError, HTTPError
-from atila.failures import FAILURES, answer_error, explain, kept_fields
+from atila.failures import FAILURES, answer_error, explain, kept_fields, shown_cause
 from atila.results import send
 from atila.steps import Step, step_of
 from skitai.server.error_page import wants_html
@@ -84,7 +84,7 @@ class ErrorHandlers:
         response = was.response
         response.set_status(error.status)
         response.fields = list(fields or ())
-        data = error_data(was.exchange, error, crash, was.app.debug)
+        data = error_data(was.exchange, error, shown_cause(error, crash), was.app.debug)
         content = await invoke(step, was, data)
         if content:
             send(was, content)

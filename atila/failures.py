@@ -67,12 +67,18 @@ def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> Non
         answer_status(was, error)
         return
     accept = exchange.request.headers.get("accept", "")
-    if crash is not None and was.app.debug:
-        content_type, body = _render_debug(was, error, crash, accept)
+    shown = shown_cause(error, crash)
+    if shown is not None and was.app.debug:
+        content_type, body = _render_debug(was, error, shown, accept)
     else:
         content_type, body = render_error(error, accept)
     fields = kept_fields(was, crash)
     exchange.respond(Head(error.code, content_type, fields, reason=error.reason), body)
+
+
+def shown_cause(error: HTTPError, crash: BaseException | None) -> BaseException | None:
+    """What an app in debug mode shows the traceback of: the crash, or an error that asks for it."""
+    return crash if crash is not None or not error.traceback else error
 
 
 def answer_status(was: Was, status: HTTPError) -> None:
@@ -106,7 +112,8 @@ def as_http_error(exc: BaseException) -> HTTPError | None:
     if isinstance(exc, HTTPError):
         return exc
     if isinstance(exc, AssertionError) and exc.args and isinstance(exc.args[0], HTTPError):
-        return exc.args[0]
+        error = exc.args[0]
+        return error.with_traceback(exc.__traceback__) if error.traceback else error
     return None
 
 

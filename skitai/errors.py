@@ -36,16 +36,22 @@ class HTTPError(Exception):
             filled with the standard phrase.
         explain: what went wrong, for the client. Default: nothing.
         errno: the application's own error code; 0 means ``status * 100``.
+        traceback: show where it was raised, as for a crash. Only apps in debug mode do so.
 
     Raises ``ValueError`` when the status is not a number from 100 to 999 with an optional reason.
     """
 
     def __init__(
-        self, status: str | int = "500 Internal Server Error", explain: str = "", errno: int = 0
+        self,
+        status: str | int = "500 Internal Server Error",
+        explain: str = "",
+        errno: int = 0,
+        traceback: bool = False,
     ) -> None:
         self.code, self.reason = parse_status(status)
         self.explain = str(explain or "")
         self.errno = errno
+        self.traceback = traceback
         super().__init__(self.status if not explain else f"{self.status}: {explain}")
 
     @property

@@ -223,6 +223,47 @@ def test_an_error_that_is_meant_has_no_traceback(debug):
     assert "Traceback" not in driver.html("/").text
 
 
+def asking(was):
+    """Raise an error that asks for its traceback."""
+    secret = "hunter2"
+    raise was.Error("409 Conflict", f"not {len(secret)}", 40911, traceback=True)
+
+
+def asserting(was):
+    """What an assert does, which pytest would rewrite here."""
+    raise AssertionError(was.Error("409 Conflict", "not 7", 40911, traceback=True))
+
+
+@pytest.mark.parametrize("handler", [asking, asserting])
+def test_an_error_may_ask_for_its_traceback(handler, log):
+    plain, devel = driver_of(handler), driver_of(handler, debug=True)
+    shape = {"code": 40911, "message": "conflict", "more_info": "not 7"}
+    assert (plain.get("/").status, plain.get("/").json) == (409, shape)
+    assert f"in {handler.__name__}" not in plain.html("/").text
+
+    told = devel.get("/").json
+    lines = told.pop("traceback")
+    assert told == shape
+    assert any(f"in {handler.__name__}" in line for line in lines)
+    page = devel.html("/")
+    assert page.status == 409
+    assert f"{handler.__name__} <span" in page.text
+    assert log.records == []  # it is no crash
+
+
+def test_an_error_handler_gets_the_traceback_that_was_asked_for():
+    app = Atila("errors")
+    app.route("/")(asking)
+    app.default_error_handler(lambda was, error: f"[{error['debug']}] {error['traceback']}")
+    page = Driver(app, debug=True).html("/")
+    assert page.status == 409
+    assert page.text.startswith("[HTTPError: 409 Conflict: not 7] <pre>Traceback")
+    app = Atila("errors")
+    app.route("/")(asking)
+    app.default_error_handler(lambda was, error: f"[{error['debug']}] {error['traceback']}")
+    assert Driver(app).html("/").text == "[] "
+
+
 @pytest.mark.parametrize("debug", [False, True])
 def test_exceptions_that_misbehave_are_still_answered(debug, log):
     class Silent(Exception):
