@@ -149,8 +149,16 @@ class Pipeline:
 
         Returns what the handler, or a hook in its place, returned. Raises what they raise.
         """
-        for step in self._entry:
-            await self._invoke(step, was)
+        token = current.set(was) if self._watched else None
+        try:
+            for step in self._entry:
+                await self._invoke(step, was)
+            return await self._entered(was)
+        finally:
+            if token is not None:
+                current.reset(token)
+
+    async def _entered(self, was: Was) -> Any:
         try:
             return await self._finish(was, await self._produce(was))
         except FAILURES as exc:

@@ -223,7 +223,7 @@ def _judged(was: Was, value: Any) -> Any:
     elif (fault := _own_fault(value)) is not None:
         raise fault
     response = was._response
-    if response is None or response.status_code < 400:
+    if response is None or response.status_code < 300:
         return value
     if isinstance(value, dict) and isinstance(value.get("code"), int) and "message" in value:
         raise RpcError(value["code"], str(value["message"]), value)

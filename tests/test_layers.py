@@ -76,6 +76,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.wire.forms",
     "skitai.wire.multipart",
     "skitai.wire.negotiation",
+    "skitai.wire.request",
 }
 
 
