@@ -14,6 +14,7 @@ from atila.declaring import RouteDecorators
 from atila.encoding import encode, make_encoder
 from atila.endpoints import RouteEndpoint
 from atila.error_handlers import ErrorDecorators, ErrorHandlers
+from atila.errors import ConfigError
 from atila.events import EventBus, EventDecorators
 from atila.hooks import HookDecorators, Hooks
 from atila.inspection import InspectDecorators, requirements_of
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
     from skitai.server.representation import Head
 
+MAX_UPLOAD_SIZE = Peers().max_upload_size
 CONFIG = {
+    "MAX_UPLOAD_SIZE": MAX_UPLOAD_SIZE,
     "MAINTAIN_INTERVAL": 60,
     "STATIC_URL": "/static/",
     "MEDIA_URL": "/media/",
@@ -179,6 +182,7 @@ class Atila(
     def setup(self, module: Any, mntopt: dict[str, Any]) -> None:
         """Run the hooks; called once by the worker when preference and environment are applied."""
         self._close_prefixes()
+        self._limit_uploads()
         self.templates.prepare()
         self.lifecycle.start(module, mntopt)
 
@@ -191,6 +195,7 @@ class Atila(
         self.senders = senders_of(self.config)
         self.templates.prepare()
         self._close_prefixes()
+        self._limit_uploads()
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)
@@ -215,6 +220,21 @@ class Atila(
         self.events.started()
         self.lifecycle.finish()
         self.maintenance.start(loop)
+
+    def _limit_uploads(self) -> None:
+        """Settle ``config.MAX_UPLOAD_SIZE``, also from its old names; the service has a default."""
+        config = self.config
+        if config.get("MAX_UPLOAD_SIZE") in (None, MAX_UPLOAD_SIZE):
+            old = config.get("max_multipart_body_size") or getattr(self, "max_client_body_size", 0)
+            config.MAX_UPLOAD_SIZE = old or self.peers.max_upload_size
+        size = config.MAX_UPLOAD_SIZE
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise ConfigError(f"config.MAX_UPLOAD_SIZE is {size!r}: give a number of bytes")
+
+    @property
+    def basepath(self) -> str:
+        """Where the app is mounted, with a slash at its end; known when it has started."""
+        return self.urls.point
 
     @property
     def salt(self) -> bytes | None:

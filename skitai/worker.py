@@ -103,7 +103,7 @@ class Worker:
             self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
         if settings.access_log and sys.stdout is not None:  # None: closed by whoever started us
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
-        self._load_apps(Peers(loop, self._seat.reloading))
+        self._load_apps(Peers(loop, self._seat.reloading, settings.max_upload_size))
         dispatcher = self._build()
         for mount in self._loaded:
             mount.begin(loop)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skitai.config import Settings
 from skitai.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -20,20 +21,25 @@ class Peers:
     Parameters:
         loop: the worker's event loop; None where no worker is, e.g. in a test.
         reloading: the worker was started by a reload, to replace one with older code.
+        max_upload_size: bytes that a body may have where an app says nothing else.
 
     Attributes:
         g: values of all apps.
     """
 
-    __slots__ = ("_apps", "g", "loop", "reloading")
+    __slots__ = ("_apps", "g", "loop", "max_upload_size", "reloading")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop | None = None, reloading: bool = False
+        self,
+        loop: asyncio.AbstractEventLoop | None = None,
+        reloading: bool = False,
+        max_upload_size: int = Settings.max_upload_size,
     ) -> None:
         self._apps: dict[str, Any] = {}
         self.g = LocalStore()
         self.loop = loop
         self.reloading = reloading
+        self.max_upload_size = max_upload_size
 
     def add(self, name: str, app: Any) -> None:
         """Make an app known; called while the worker starts."""
