@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import xmlrpc.client
 from datetime import date  # noqa: TC003  # type hints of handlers are resolved at run time
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from calling import (
     JSON,
     XML,
+    Mountable,
     fault_of,
     json_call,
     json_client,
@@ -27,6 +30,7 @@ from calling import (
 )
 from driving import Driver
 from jsonrpclib.jsonrpc import TransportError
+from serving import Client, Serving, happens, until
 
 from atila import Atila
 
@@ -389,6 +393,88 @@ def test_bodies_have_a_limit():
     assert driver.send("/api", xml_of("echo", "x" * 300), XML).status == 413
 
 
+# -- clients that leave, and what is cancelled
+
+
+def post(client: Client, *calls: dict[str, Any]) -> None:
+    body = xml_of("system.multicall", list(calls))
+    client.send(
+        "POST /api HTTP/1.1",
+        "Host: a",
+        f"Content-Length: {len(body)}",
+        f"Content-Type: {XML}",
+        body=body,
+    )
+
+
+def test_calls_that_nobody_waits_for_are_not_made():
+    app = make_app()
+    entered, left, made = threading.Event(), threading.Event(), []
+
+    @app.route("/api/wait")
+    def wait(was):
+        entered.set()
+        assert happens(left)
+
+    @app.route("/api/make")
+    def make(was):
+        made.append(1)
+
+    with Serving(Mountable(app), threads=1) as serving:
+        client = serving.connect()
+        post(client, {"methodName": "wait"}, {"methodName": "make"})
+        assert happens(entered)
+        client.reset()
+        until(lambda: serving.connections == 0, "the end of the connection")
+        left.set()
+        assert serving.get("/api/where").status == 200  # the only thread is free again
+    assert made == []
+
+
+def test_coroutines_are_cancelled_when_the_client_leaves():
+    app = make_app()
+    entered, cancelled = threading.Event(), threading.Event()
+
+    @app.route("/api/wait")
+    async def wait(was):
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with Serving(Mountable(app)) as serving:
+        client = serving.connect()
+        post(client, {"methodName": "wait"})
+        assert happens(entered)
+        client.reset()
+        assert happens(cancelled)
+
+
+def test_a_coroutine_that_was_cancelled_by_others_is_a_fault(log):
+    app = make_app()
+
+    @app.route("/api/cancelled")
+    async def cancelled(was):
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    driver = Driver(app)
+    assert xml_fault(driver.send("/api", xml_of("cancelled"), XML)) == 1
+    assert "CancelledError" in log.text
+
+
+def test_headers_that_can_not_be_sent_are_a_server_error(log):
+    app = make_app()
+
+    @app.route("/api/header")
+    def header(was):
+        was.response.fields.append(("X-Bad", "a\r\nb"))
+
+    assert Driver(app).send("/api", xml_of("header"), XML).status == 500
+
+
 # -- introspection
 
 
@@ -407,3 +493,4 @@ def test_developers_may_ask_for_the_methods():
     assert json_result(driver, "system.methodHelp", "nope", path="/api") == -32601
     assert json_result(driver, "system.methodHelp", path="/api") == -32602
     assert json_result(driver, "system.methodSignature", "add", path="/api") == "undef"
+    assert json_result(driver, "system.shutdown", path="/api") == -32601
