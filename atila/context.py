@@ -5,11 +5,16 @@ Handlers of life-cycle events and maintenance jobs get one; ``Was`` adds the req
 
 from __future__ import annotations
 
+import os
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import skitai
+import skitai.current
 from atila.errors import HTTPError
 from atila.journal import LogMethods
+from atila.temporary import TemporaryFiles
 from atila.tokens import TokenMethods
 from atila.urls import UrlMethods
 
@@ -18,11 +23,18 @@ if TYPE_CHECKING:
     from skitai.handlers.peers import Peers
     from skitai.stores.local import LocalStore
 
-# What app.emit() hands to handlers: set while a request of an app with event handlers runs.
+# What app.emit() hands to handlers, and what skitai.was stands for: set while a request runs, if
+# anybody asks for either.
 current: ContextVar[AppContext | None] = ContextVar("atila.current", default=None)
+skitai.current.provide(current.get)
 
 
-class AppContext(UrlMethods, LogMethods, TokenMethods):
+def is_watched(app: Atila) -> bool:
+    """Whether ``current`` has to be set for the requests of an app."""
+    return app.events.watches_requests() or skitai.current.was.wanted
+
+
+class AppContext(UrlMethods, LogMethods, TokenMethods, TemporaryFiles):
     """What ``was`` offers without a request.
 
     Attributes:
@@ -45,6 +57,16 @@ class AppContext(UrlMethods, LogMethods, TokenMethods):
     def apps(self) -> Peers:
         """The apps of this worker by name (seed, Accessing Other App Directly)."""
         return self.app.peers
+
+    @property
+    def ID(self) -> str:
+        """Where this runs: process id and name of the thread."""
+        return f"{os.getpid()}/{threading.current_thread().name}"
+
+    @property
+    def version(self) -> str:
+        """Version of the engine."""
+        return skitai.__version__
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Emit an event on the bus of the app."""

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from atila.admission import Admission
 from atila.binding import compile_call
+from atila.context import is_watched
 from atila.cors import answers_preflight
 from atila.failures import FAILURES, answer_failure
-from atila.heads import head_of
 from atila.hooks import compile_guards
 from atila.invoking import drive, from_loop, from_thread
 from atila.pipeline import PARSED_ON_LOOP, Pipeline, parse_large
 from atila.prework import after_steps
-from atila.results import send
+from atila.results import send, send_from_loop
 from atila.steps import Kind
-from atila.streams import HTML
+from atila.streams import send_async_stream
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
 from skitai.server.exchange import ClientGone
-from skitai.server.streaming import stream_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -138,7 +137,7 @@ def never_waits(function: Callable[..., Any]) -> bool:
 def _needs_pipeline(app: Atila, steps: Sequence[Step], after: Sequence[Step]) -> bool:
     """Whether anything around the handler is code of the app, which may block, wait or answer."""
     own = any(step.kind is not Kind.INLINE for step in steps)
-    return own or bool(after) or bool(app.hooks) or app.events.watches_requests()
+    return own or bool(after) or bool(app.hooks) or is_watched(app)
 
 
 def _fold(steps: Sequence[Step], call: Call) -> Call:
@@ -263,16 +262,13 @@ def _compile_awaited(app: Atila, route: Route, pipeline: Pipeline) -> Callable[[
 
 def _answer_with_result(call: Call) -> Callable[[Was], Awaitable[None]]:
     async def answer(was: Was) -> None:
-        result = await call(was)
-        if was._request is not None:
-            await was._request.save_session()
-        send(was, result)
+        await send_from_loop(was, await call(was))
 
     return answer
 
 
 def _answer_with_stream(call: Call) -> Callable[[Was], Awaitable[None]]:
     async def answer(was: Was) -> None:
-        await stream_async(was.exchange, lambda: head_of(was, HTML), call(was))
+        await send_async_stream(was, call(was))
 
     return answer

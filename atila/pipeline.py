@@ -11,15 +11,13 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from atila.context import current
+from atila.context import current, is_watched
 from atila.errors import HTTPError
 from atila.failures import FAILURES, as_http_error
-from atila.heads import head_of
 from atila.invoking import drive, from_loop, from_thread
-from atila.results import send
-from atila.streams import HTML, is_stream, send_stream
+from atila.results import send, send_from_loop
+from atila.streams import is_stream, send_async_stream, send_stream
 from skitai.server.exchange import ClientGone
-from skitai.server.streaming import stream_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,7 +85,7 @@ class Pipeline:
         self._call = call
         self._awaits = awaits
         self._invoke: Invoke = from_thread if in_thread else from_loop
-        self._watched = events.watches_requests()
+        self._watched = is_watched(app)
         self._entry = tuple(entry)
         self._before = tuple(hooks.compile(app, "before_request"))
         self._after = tuple(after)
@@ -119,7 +117,7 @@ class Pipeline:
             # PERF: the table knows most types; to ask those whether they are streams takes 1 us.
             if type(result) not in self._app.senders:
                 if isinstance(result, AsyncGenerator):
-                    await stream_async(was.exchange, lambda: head_of(was, HTML), result)
+                    await send_async_stream(was, result)
                     await self._finish(was, result)
                     return
                 if is_stream(result):
@@ -127,9 +125,7 @@ class Pipeline:
                     send_stream(was, result, lambda exc: self._stream_ended(was, result, exc))
                     return
             result = await self._finish(was, result)
-            if was._request is not None and self._invoke is from_loop:
-                await was._request.save_session()
-            send(was, result)
+            await self._send(was, result)
         except ClientGone:
             pass
         except FAILURES as exc:
@@ -205,6 +201,12 @@ class Pipeline:
                 return result
         return None
 
+    async def _send(self, was: Was, result: Any) -> None:
+        if self._invoke is from_loop:
+            await send_from_loop(was, result)
+        else:
+            send(was, result)
+
     async def _finish(self, was: Was, result: Any) -> Any:
         for step in self._hooks["finish_request"]:
             changed = await self._invoke(step, was, result)
@@ -219,7 +221,7 @@ class Pipeline:
             content = await self._notify_failed(was, exc)
             if content is not None and not was.exchange.answered:
                 try:
-                    send(was, content)
+                    await self._send(was, content)
                 except FAILURES as second:
                     exc = second
                 else:
@@ -228,6 +230,8 @@ class Pipeline:
 
     async def _notify_failed(self, was: Was, exc: BaseException) -> Any:
         """The failed_request hook and event; returns the content of the hook."""
+        if was._request is not None:
+            was._request.drop_changes()
         info = (type(exc), exc, exc.__traceback__)
         content: Any = None
         for step in self._hooks["failed_request"]:

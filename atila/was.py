@@ -6,6 +6,7 @@ response. What a handler doesn't use is never made.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from atila.context import AppContext
@@ -15,6 +16,7 @@ from atila.otp import generate_otp
 from atila.request import Request
 from atila.response import Response
 from atila.result_methods import ResultMethods
+from atila.steps import is_async
 from skitai.wire.forms import MalformedForm, parse_query
 
 if TYPE_CHECKING:
@@ -119,6 +121,8 @@ class Was(AppContext, ResultMethods, CsrfMethods):
     def pipe(self, thing: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call another handler's function as it is, without its guards (seed, Piping).
 
+        In a thread, what an ``async def`` returns is waited for; a coroutine has to await it.
+
         Parameters:
             thing: the function, its resource id, or ``"app:id"`` for one of another app.
             args, kwargs: its arguments after ``was``.
@@ -126,7 +130,12 @@ class Was(AppContext, ResultMethods, CsrfMethods):
         Raises ``NameError`` for an unknown resource.
         """
         urls, name = self._place(thing)
-        return urls.find(name).function(self, *args, **kwargs)
+        function = urls.find(name).function
+        result = function(self, *args, **kwargs)
+        if is_async(function) and not _on_loop():
+            loop = self.exchange.channel.server.loop
+            return asyncio.run_coroutine_threadsafe(result, loop).result()
+        return result
 
     def urlpatch(self, thing: Any, /, **kwargs: Any) -> str:
         """``urlfor`` with the current request's path and query for what isn't named here."""
@@ -141,3 +150,11 @@ class Was(AppContext, ResultMethods, CsrfMethods):
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"'was' has no attribute {name!r}")
+
+
+def _on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

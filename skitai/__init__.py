@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skitai import current
 from skitai.errors import ConfigError, HTTPError, SkitaiError, StartupError
 from skitai.preference import AttributeDict, Preference
 from skitai.service import Service
 
 if TYPE_CHECKING:
+    from skitai.current import was as was
     from skitai.testing import test_client as test_client
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "preference",
     "run",
     "test_client",
+    "was",
 ]
 
 __version__ = "0.1.0"
@@ -50,4 +53,6 @@ def __getattr__(name: str) -> Any:
         from skitai.testing import test_client
 
         return test_client
+    if name == "was":
+        return current.want()
     raise AttributeError(f"module 'skitai' has no attribute {name!r}")

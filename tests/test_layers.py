@@ -22,6 +22,7 @@ SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "log": set(),
+    "current": set(),
     "config": {"errors"},
     "options": {"errors", "config"},
     "importer": {"errors"},
@@ -45,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
         "mounts",
     },
     "testing": {"errors"},
-    "skitai": {"errors", "preference", "service"},
+    "skitai": {"errors", "current", "preference", "service"},
 }  # fmt: skip
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.
@@ -59,6 +60,7 @@ COMPOSITION = {
 # All of skitai that atila may use at run time, beside the package's own public names.
 FRAMEWORK_INTERFACE = {
     "skitai",
+    "skitai.current",
     "skitai.errors",
     "skitai.handlers.files",
     "skitai.handlers.interface",
