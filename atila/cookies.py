@@ -145,21 +145,31 @@ class Cookie(LenientMapping):
     Parameters:
         header: the request's Cookie header, or None.
         point: where the app is mounted; new cookies are valid there.
+        sealed: the headers of the answer are sent.
+
+    Attributes:
+        read: something has looked at the cookies of the client.
+        sealed: the headers are sent: a change raises ``RuntimeError``.
 
     Names and values are text. What was set can be read at once. A cookie that the client sent
     twice has the value that it sent first, which is the one of the longest path.
     """
 
-    __slots__ = ("_changes", "_header", "_path", "_sealed", "_values")
+    __slots__ = ("_changes", "_header", "_path", "_values", "read", "sealed")
 
-    def __init__(self, header: str | None, point: str = "/") -> None:
+    def __init__(self, header: str | None, point: str = "/", sealed: bool = False) -> None:
         self._header = header
         self._path = point.rstrip("/") or "/"
         self._values: dict[str, str] | None = None
         self._changes: dict[tuple[str, str, str | None], str] | None = None
-        self._sealed = False
+        self.read = False
+        self.sealed = sealed
 
     def _read(self) -> dict[str, Any]:
+        self.read = True
+        return self._parsed()
+
+    def _parsed(self) -> dict[str, Any]:
         values = self._values
         if values is None:
             values = self._values = parse_cookies(self._header) if self._header else {}
@@ -198,7 +208,7 @@ class Cookie(LenientMapping):
         where = placement(path, domain, secure, http_only, same_site)
         if deadline == 0:
             self._change(key, path, domain, where.erase(name))
-            self._read().pop(key, None)
+            self._parsed().pop(key, None)
             return
         encoded = quote_plus(text)
         size = len(name) + len(encoded)
@@ -208,10 +218,10 @@ class Cookie(LenientMapping):
                 f"{MAX_SIZE}: keep the data on the server, and its key in the cookie"
             )
         self._change(key, path, domain, where.write(name, encoded, deadline))
-        self._read()[key] = text
+        self._parsed()[key] = text
 
     def _change(self, key: str, path: str, domain: str | None, header: str) -> None:
-        if self._sealed:
+        if self.sealed:
             raise RuntimeError(f"cookie {key!r} can't be changed: the headers are sent")
         if self._changes is None:
             self._changes = {}
@@ -229,7 +239,7 @@ class Cookie(LenientMapping):
 
     def set_cookie_values(self) -> list[str]:
         """The values of the Set-Cookie headers; from now on a change raises ``RuntimeError``."""
-        self._sealed = True
+        self.sealed = True
         return list(self._changes.values()) if self._changes else []
 
 

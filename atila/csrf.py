@@ -67,7 +67,7 @@ class CsrfMethods:
         self.cookie.set(
             NAME,
             token,
-            secure=self.exchange.channel.scheme == "https",
+            secure=self.request.over_https,
             http_only=False,
             same_site="Lax",
         )

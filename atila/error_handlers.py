@@ -5,14 +5,18 @@ They serve clients whose Accept header has text/html; all others get the JSON sh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atila.error_data import error_data
 from atila.errors import ConfigError, HTTPError
-from atila.failures import FAILURES, answer_error, explain, kept_fields, shown_cause
-from atila.results import send
+from atila.failures import FAILURES, answer_error, answer_failure, explain, kept_fields, shown_cause
+from atila.invoking import from_loop
+from atila.results import send, send_from_loop
 from atila.steps import Step, step_of
+from atila.streams import is_stream, send_stream
 from skitai.server.error_page import wants_html
+from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +90,21 @@ class ErrorHandlers:
         response.fields = list(fields or ())
         data = error_data(was.exchange, error, shown_cause(error, crash), was.app.debug)
         content = await invoke(step, was, data)
-        if content:
-            send(was, content)
-        else:
+        if not content:
             answer_error(was, error, crash)
+        elif is_stream(content):
+            # One that fails must not be answered by the handler that made it.
+            send_stream(was, content, partial(_give_up, was))
+        elif invoke is from_loop:
+            await send_from_loop(was, content)
+        else:
+            send(was, content)
+
+
+def _give_up(was: Was, exc: BaseException | None) -> None:
+    """The end of a page that is a stream."""
+    if exc is not None and not isinstance(exc, ClientGone):
+        answer_failure(was, exc)
 
 
 def _reads_html(was: Was) -> bool:

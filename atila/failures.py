@@ -15,7 +15,7 @@ from atila.debug_page import render_debug_page
 from atila.errors import HTTPError
 from atila.heads import head_of
 from skitai.server.error_page import error_fields, render_error, wants_html
-from skitai.server.representation import Head
+from skitai.server.representation import Head, add_vary
 
 if TYPE_CHECKING:
     from atila.was import Was
@@ -97,14 +97,15 @@ def kept_fields(was: Was, crash: BaseException | None) -> Fields | None:
 
     Of a crash nobody knows what was set and why; only what lets a browser read it is kept.
     """
-    if was._response is None:
-        return None
-    fields = was._response.fields
+    response, request = was._response, was._request
+    fields = [] if response is None else response.fields
     if crash is None:
-        return [pair for pair in fields if pair[0].lower() not in _OF_THE_RESULT]
-    return [
-        pair for pair in fields if pair[0].lower().startswith(("access-control-", "vary"))
-    ] or None
+        kept = [pair for pair in fields if pair[0].lower() not in _OF_THE_RESULT]
+    else:
+        kept = [pair for pair in fields if pair[0].lower().startswith(("access-control-", "vary"))]
+    if request is not None and request.varies:
+        add_vary(kept, "Cookie")
+    return kept or None
 
 
 def as_http_error(exc: BaseException) -> HTTPError | None:

@@ -82,7 +82,7 @@ class MessageBox:
         self._cookie = cookie
         self._securekey = securekey
         self._https = https
-        self._committed: list[str] | None = None
+        self._committed: list[str] | None = [] if cookie.sealed else None
         self._box = Box("", securekey, placement("/", None, https, True, "Lax"))
         self._boxes = {"": self._box}
 
@@ -93,7 +93,7 @@ class MessageBox:
             msg: text, or anything else that JSON has a type for.
             category: what ``get`` finds it by.
             valid: seconds that it stays; 0: until it is read once.
-            extra: more values, which ``get`` finds it by too.
+            extra: more values, by which ``get`` finds it too.
 
         Raises ``TypeError`` for values that JSON has no type for, ``ValueError`` for a message
         that no cookie could hold, ``RuntimeError`` when the headers are sent.
@@ -118,8 +118,9 @@ class MessageBox:
         """Messages, the oldest first; those that are not valid for a time are removed.
 
         Parameters:
-            k: a category; with ``v`` the name of an extra value; None for all messages.
-            v: the extra value.
+            k: a category; None for all messages.
+            v: with it, messages that have an extra value ``k`` are found if that is ``v``, and
+                those that have none if their category is ``k`` or ``v``.
         """
         found = self._find(k, v)
         if any(not message.valid for message in found):
@@ -177,7 +178,12 @@ class MessageBox:
             return list(messages)
         if v is None:
             return [message for message in messages if message.category == k]
-        return [message for message in messages if message.extra.get(k) == v]
+        either = (k, v)
+        return [
+            message
+            for message in messages
+            if (message.extra[k] == v if k in message.extra else message.category in either)
+        ]
 
     def _drop(self, ids: set[int]) -> None:
         box = self._writable()

@@ -67,6 +67,7 @@ class Request(RequestHead):
         "_session",
         "_txnid",
         "_url",
+        "_varies",
         "g",
         "user",
     )
@@ -84,6 +85,7 @@ class Request(RequestHead):
         self._cookie: Cookie | None = None
         self._session: Session | None = None
         self._mbox: MessageBox | None = None
+        self._varies = False
         self.g = Globals()
         self.user: Any = None
 
@@ -191,25 +193,25 @@ class Request(RequestHead):
     def cookie(self) -> Cookie:
         """The cookies of the client (seed, Cookie)."""
         if self._cookie is None:
-            self._cookie = Cookie(self.headers.get("cookie"), self._app.urls.point)
+            exchange = self._exchange
+            header = exchange.request.headers.get("cookie")
+            self._cookie = Cookie(header, self._app.urls.point, exchange.answered)
         return self._cookie
 
     @property
     def session(self) -> Session:
         """Values that the client's browser carries from request to request (seed, Session)."""
         if self._session is None:
-            channel = self._exchange.channel
-            self._session = Session(
-                self._app.sessions, self.cookie, channel.peer[0], channel.scheme == "https"
-            )
+            forwarded = "x-forwarded-for" in self._exchange.request.headers
+            address = self.get_real_ip() if forwarded else self.get_remote_addr()
+            self._session = Session(self._app.sessions, self.cookie, address, self.over_https)
         return self._session
 
     @property
     def mbox(self) -> MessageBox:
         """Messages for the user of the browser (seed, Message Box)."""
         if self._mbox is None:
-            https = self._exchange.channel.scheme == "https"
-            self._mbox = MessageBox(self.cookie, self._app.securekey, https)
+            self._mbox = MessageBox(self.cookie, self._app.securekey, self.over_https)
         return self._mbox
 
     @property
@@ -222,6 +224,16 @@ class Request(RequestHead):
             token = bearer_token(self.headers.get("authorization"))
             self._jwt = decode_jwt(token, key_bytes(self._app.salt, "was.request.JWT"))
         return self._jwt
+
+    @property
+    def varies(self) -> bool:
+        """Whether the answer may depend on the client's cookies: something has looked at them."""
+        return self._varies or (self._cookie is not None and self._cookie.read)
+
+    @property
+    def saving_waits(self) -> bool:
+        """Whether ``set_cookie_values`` will wait for a server: the loop must not call it then."""
+        return self._session is not None and self._session.saving_waits
 
     def set_cookie_values(self) -> list[str]:
         """Values of the Set-Cookie headers of the response; called once, when it is sent."""
@@ -241,6 +253,7 @@ class Request(RequestHead):
 
     def drop_changes(self) -> None:
         """Forget what was written to cookies, session and message box: the request failed."""
+        self._varies = self.varies
         self._cookie = self._session = self._mbox = None
 
     # -- route and environment

@@ -66,6 +66,16 @@ class RequestHead:
         """``"http"`` or ``"https"``."""
         return self._exchange.channel.scheme
 
+    @property
+    def over_https(self) -> bool:
+        """Whether the client speaks https: with us, or with a proxy that tells it in
+        ``X-Forwarded-Proto``. Who makes the header up only restricts the own cookies.
+        """
+        forwarded = self._exchange.request.headers.get("x-forwarded-proto")
+        if forwarded is not None and forwarded.partition(",")[0].strip().lower() == "https":
+            return True
+        return self._exchange.channel.scheme == "https"
+
     def split_uri(self) -> tuple[str, str | None, str | None, str | None]:
         """Path, ``;param``, ``?query`` and ``#fragment``; None where there is none."""
         rest, hash_mark, fragment = self.uri.partition("#")

@@ -5,6 +5,7 @@ The endpoints call ``send`` with the handler's result; the table at the end maps
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atila.api import API, Fault
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 def _send_api(was: Was, result: API) -> None:
     if result.status is not None:
         was.response.set_status(result.status)
-    exchange, head = was.exchange, head_of(was, JSON)
-    body = was.app.encode(result.data)
+    exchange, body = was.exchange, was.app.encode(result.data)
+    head = head_of(was, JSON)
     # PERF: one search tells nearly all clients that never get XML: 0.1 us instead of 0.4 us.
     if "xml" in exchange.request.headers.get("accept", ""):
         head, body = _negotiate(was, head, body)
@@ -57,7 +58,8 @@ def _send_fault(was: Was, result: Fault) -> None:
 
 
 def _send_text(was: Was, result: str) -> None:
-    was.exchange.respond(head_of(was, HTML if result else ""), result.encode())
+    body = result.encode()
+    was.exchange.respond(head_of(was, HTML if body else ""), body)
 
 
 def _send_bytes(was: Was, result: bytes) -> None:
@@ -65,7 +67,8 @@ def _send_bytes(was: Was, result: bytes) -> None:
 
 
 def _send_json(was: Was, result: Any) -> None:
-    was.exchange.respond(head_of(was, JSON), was.app.encode(result))
+    body = was.app.encode(result)
+    was.exchange.respond(head_of(was, JSON), body)
 
 
 def _send_file(was: Was, result: File | MountedFile) -> None:
@@ -137,3 +140,11 @@ def send(was: Was, result: Any) -> None:
     Raises ``TypeError`` for a result that is no response, ``HTTPError`` for one that is an error.
     """
     was.app.senders.get(type(result), _send_other)(was, result)
+
+
+async def send_from_loop(was: Was, result: Any) -> None:
+    """``send`` for coroutines: in a thread where that waits for the server that keeps a session."""
+    if was._request is not None and was._request.saving_waits:
+        await asyncio.to_thread(send, was, result)
+    else:
+        send(was, result)

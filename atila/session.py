@@ -80,7 +80,7 @@ class Session(LenientMapping):
         self._cookie = cookie
         self._address = address
         self._https = https
-        self._committed: list[str] | None = None
+        self._committed: list[str] | None = [] if cookie.sealed else None
         self._space = space = Space("")
         self._spaces = {"": space}
         space.configure(
@@ -247,9 +247,11 @@ class Session(LenientMapping):
     # -- loading and saving
 
     @property
-    def blocking(self) -> bool:
-        """Whether loading and saving wait for a server, so that they must not run on the loop."""
-        return self._sessions.store.blocking
+    def saving_waits(self) -> bool:
+        """Whether ``commit`` will wait for a server, so that it must not run on the loop."""
+        if self._committed is not None or not self._sessions.store.blocking:
+            return False
+        return any(space.changed or space.lent for space in self._spaces.values())
 
     async def load(self) -> Session:
         """Load the present session, in a thread where the store blocks.
@@ -283,7 +285,7 @@ class Session(LenientMapping):
 
         ``commit`` returns the same afterwards, and does not wait.
         """
-        if self.blocking and any(space.changed or space.lent for space in self._spaces.values()):
+        if self.saving_waits:
             return await asyncio.to_thread(self.commit)
         return self.commit()
 

@@ -121,15 +121,18 @@ def test_a_message_is_there_in_the_request_that_sends_it():
     assert mbox.commit() == []
 
 
-def test_get_with_one_word_looks_at_the_category_and_with_two_at_the_extras():
+def test_get_with_two_words_looks_at_the_extra_value_of_that_name_else_at_both_categories():
     client = Client()
     client.send("one", "notice", valid=60, notice="news", level=1)
     client.send("two", "news", valid=60, level=2)
     client.send("three", "notice", valid=60)
+    client.send("four", "news", valid=60, notice="old")
     for arguments, found in (
-        ((), ["one", "two", "three"]),
+        ((), ["one", "two", "three", "four"]),
         (("notice",), ["one", "three"]),
-        (("notice", "news"), ["one"]),
+        (("notice", "news"), ["one", "two", "three"]),
+        (("news", "notice"), ["one", "two", "three", "four"]),
+        (("notice", "old"), ["three", "four"]),
         (("level", 2), ["two"]),
         (("level", 3), []),
         (("nothing",), []),
