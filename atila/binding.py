@@ -31,11 +31,12 @@ class Signature:
         required: those without a default.
         defaults: name to default.
         takes_any: it has ``**kw``.
+        keywords: the name of that, None without it.
 
     Raises ``ConfigError`` for a handler that can't be called by name.
     """
 
-    __slots__ = ("defaults", "first", "names", "required", "takes_any")
+    __slots__ = ("defaults", "first", "keywords", "names", "required", "takes_any")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         parameters = list(inspect.signature(function).parameters.values())
@@ -46,6 +47,7 @@ class Signature:
         self.names: list[str] = []
         self.defaults: dict[str, Any] = {}
         self.takes_any = False
+        self.keywords: str | None = None
         for parameter in parameters:
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 raise ConfigError(
@@ -54,7 +56,7 @@ class Signature:
             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
                 raise ConfigError(f"handler {label}: {parameter.name} can't be positional-only")
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                self.takes_any = True
+                self.takes_any, self.keywords = True, parameter.name
                 continue
             self.names.append(parameter.name)
             if parameter.default is not inspect.Parameter.empty:

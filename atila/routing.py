@@ -192,7 +192,13 @@ class Route:
         return frozenset(kind.lower() for kind in ([types] if isinstance(types, str) else types))
 
     def describe(self) -> dict[str, Any]:
-        """The route for ``was.request.routable`` (seed, Route Options)."""
+        """The route for ``was.request.routable`` (seed, Route Options).
+
+        Beside the options: ``route`` is the rule with its module's point, ``func_id`` the resource
+        id; ``args``, ``keywords`` and ``defaults`` are names and defaults of the function's
+        parameters, ``urlargs`` is how many of them are in the path.
+        """
+        signature = self.signature
         return {
             "methods": sorted(self.methods),
             "content_types": self.options.get("content_types", []),
@@ -200,6 +206,10 @@ class Route:
             "mntopt": self.mntopt,
             "route": self.rule.text,
             "func_id": self.name,
+            "args": list(signature.names),
+            "keywords": signature.keywords,
+            "defaults": dict(signature.defaults),
+            "urlargs": len(self.rule.names),
         }
 
 

@@ -165,7 +165,7 @@ def test_the_route_describes_itself():
     app = Atila("routable")
 
     @app.route("/x/<int:n>", methods=["POST", "GET"], content_types=["text/xml"], custom=5)
-    def handler(was, n):
+    def handler(was, n, q=5, **rest):
         return {**was.request.routable, "same": was.request.routed is handler}
 
     got = Driver(app, point="/shop/").send("/shop/x/1", "<a/>", "text/xml").json
@@ -175,7 +175,167 @@ def test_the_route_describes_itself():
     assert got["route"] == "/x/<int:n>"
     assert got["func_id"] == "handler"
     assert got["mntopt"] == {}
+    assert got["args"] == ["n", "q"]
+    assert got["keywords"] == "rest"
+    assert got["defaults"] == {"q": 5}
+    assert got["urlargs"] == 1
     assert got["same"] is True
+
+
+# Parameters by where they come from
+
+
+def told(method="GET", target="/x/3", headers=None, body=None):
+    """All that a request says of its parameters."""
+    app = Atila("told")
+
+    @app.route("/x/<int:id>", methods=["GET", "POST", "PUT"])
+    def handler(was, id=0, q="default", **rest):
+        request = was.request
+        names = ("args", "ARGS", "PARAMS", "URL", "FORM", "JSON", "DATA", "DEFAULT")
+        return {
+            **{name: getattr(request, name) for name in names},
+            "same": [request.json() == request.JSON, request.form() == request.FORM]
+            + [request.dict() == request.args],
+            "body": request.payload.decode("latin-1"),
+            "length": [request.content_length, request.get_content_length()],
+        }
+
+    answer = Driver(app).request(method, target, headers, body)
+    assert answer.status == 200, answer.text
+    found = answer.json
+    assert found.pop("same") == [True] * 3
+    assert found["args"] == found.pop("ARGS")
+    return found
+
+
+NOTHING = {
+    "args": {"id": 3, "q": "default"},
+    "PARAMS": {"id": 3},
+    "URL": {},
+    "FORM": None,
+    "JSON": None,
+    "DATA": {},
+    "DEFAULT": {"id": 0, "q": "default"},
+    "body": "",
+    "length": [None, None],
+}
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "body", "changes"),
+    [
+        ("GET", "/x/3", None, None, {}),
+        (
+            "GET",
+            "/x/3?q=1&r=2&r=3",
+            None,
+            None,
+            {
+                "args": {"id": 3, "q": "1", "r": ["2", "3"]},
+                "URL": {"q": "1", "r": ["2", "3"]},
+            },
+        ),
+        ("GET", "/x", None, None, {"args": {"id": 0, "q": "default"}, "PARAMS": {}}),
+        (
+            "POST",
+            "/x/3?id=4&q=5",
+            JSON,
+            b'{"q": [6, null]}',
+            {
+                "args": {"id": 3, "q": [6, None]},
+                "URL": {"id": "4", "q": "5"},
+                "JSON": {"q": [6, None]},
+                "DATA": {"q": [6, None]},
+                "body": '{"q": [6, null]}',
+                "length": [16, 16],
+            },
+        ),
+        (
+            "PUT",
+            "/x/3",
+            FORM,
+            b"id=7&a=%20b",
+            {
+                "args": {"id": "7", "q": "default", "a": " b"},
+                "FORM": {"id": "7", "a": " b"},
+                "DATA": {"id": "7", "a": " b"},
+                "body": "id=7&a=%20b",
+                "length": [11, 11],
+            },
+        ),
+        (
+            "POST",
+            "/x/3",
+            JSON,
+            b"[1]",
+            {"JSON": [1], "DATA": [1], "body": "[1]", "length": [3, 3]},
+        ),
+        ("POST", "/x/3", JSON, b"0", {"JSON": 0, "body": "0", "length": [1, 1]}),
+        (
+            "POST",
+            "/x/3",
+            {"Content-Type": "text/plain"},
+            b"\xff",
+            {"body": "\xff", "length": [1, 1]},
+        ),
+        ("POST", "/x/3", None, b"raw", {"body": "raw", "length": [3, 3]}),
+        ("POST", "/x/3", FORM, b"", {"FORM": {}, "length": [0, 0]}),
+    ],
+)
+def test_parameters_by_where_they_come_from(method, target, headers, body, changes):
+    assert told(method, target, headers, body) == {**NOTHING, **changes}
+
+
+def test_a_handler_without_defaults_has_none():
+    app = Atila("defaults")
+    app.route("/")(lambda was: [was.request.DEFAULT, was.request.args])
+    assert Driver(app).get("/").json == [None, {}]
+
+
+def test_an_error_page_has_a_request_without_a_route():
+    app = Atila("lost")
+
+    @app.error_handler(404)
+    def lost(was, error):
+        request = was.request
+        facts = [request.routed, request.routable, request.DEFAULT, request.PARAMS, request.args]
+        return was.API(facts=facts, env=was.env["PATH_INFO"])
+
+    answer = Driver(app).request("GET", "/nothing?a=1", {"Accept": "text/html"})
+    assert answer.status == 404
+    assert answer.json == {"facts": [None, {}, None, {}, {"a": "1"}], "env": "/nothing"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [(JSON, b"{"), (JSON, b""), (JSON, b"\xff"), (FORM, b"%FF=1"), (FORM, b"a=%ED%A0%80")],
+)
+@pytest.mark.parametrize("name", ["args", "JSON", "FORM", "DATA"])
+def test_a_body_that_cannot_be_read_is_a_bad_request(headers, body, name):
+    app = Atila("broken")
+
+    @app.route("/", methods=["POST"])
+    def handler(was, **kw):
+        return "read"
+
+    @app.before_request
+    def before(was):
+        getattr(was.request, name)
+
+    assert Driver(app).request("POST", "/", headers, body).status == 400
+
+
+@pytest.mark.parametrize("query", ["%FF", "a=%C3", "&".join(f"a{n}=1" for n in range(1001))])
+def test_a_query_that_cannot_be_read_is_a_bad_request(query):
+    app = Atila("broken")
+    app.route("/a")(lambda was, **kw: "read")
+    app.route("/b")(lambda was: str(was.request.URL))
+    driver = Driver(app)
+    assert driver.get(f"/a?{query}").status == 400
+    assert driver.get(f"/b?{query}").status == 400
 
 
 # The rest of was
