@@ -136,8 +136,15 @@ class Urls:
         if len(routes) == 1:
             return route
         given = {name for name, value in values.items() if value is not None}
-        optional = route.signature.defaults
-        fitting = [found for found in routes if given.union(optional).issuperset(found.rule.names)]
+        optional = route.signature.defaults.keys()
+
+        def fits(found: Route) -> bool:
+            missing = [name for name in found.rule.names if name not in given]
+            if missing == found.rule.names[-1:] and found.rule.shortened():
+                return optional.issuperset(missing)
+            return not missing
+
+        fitting = [found for found in routes if fits(found)]
         return max(fitting or routes, key=lambda found: len(given.intersection(found.rule.names)))
 
     def _complete(self, path: str, values: dict[str, Any]) -> str:
@@ -151,11 +158,11 @@ class Urls:
         """Fill the route's path, taking the values it uses out of ``values``."""
         rule = route.rule
         text = quote(rule.pieces[0], LITERAL)
-        last = len(rule.names) - 1
+        needed = _needed(route)
         for at, name in enumerate(rule.names):
             value = values.pop(name, None)
             if value is None:
-                if at < last or rule.shortened() is None or name not in route.signature.defaults:
+                if name in needed:
                     raise ValueError(f"{route.name} needs a value for {name!r}")
                 piece = rule.pieces[at]
                 return text[: len(text) - len(piece) + len(piece.rstrip("/"))] or "/"
@@ -170,6 +177,13 @@ class Urls:
     def media(self, path: str) -> str:
         """The URL of a media file; a path with a leading ``/`` is taken as it is."""
         return path if path.startswith("/") else self._media + path
+
+
+def _needed(route: Route) -> list[str]:
+    """The parameters without which a route has no URL."""
+    names = route.rule.names
+    optional = route.rule.shortened() is not None and names[-1] in route.signature.defaults
+    return names[:-1] if optional else names
 
 
 def _written(route: Route, at: int, value: Any) -> str:

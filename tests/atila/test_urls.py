@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from driving import Driver
+from driving import Driver, module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atila import Atila
+from atila.context import AppContext
+from atila.was import Was
+from skitai.handlers.peers import Peers
 from skitai.wire.request import split_target
 
 ONE = uuid.UUID(int=5)
@@ -180,6 +183,22 @@ def test_the_first_of_two_handlers_keeps_the_name():
     assert (app.urls.build(first), app.urls.build(second)) == ("/a", "/b")
 
 
+def test_of_several_rules_the_url_has_one_that_can_be_filled():
+    app = Atila("rules")
+
+    @app.route("/items/<int:id>")
+    @app.route("/items/<int:id>/<size>/<colour>")
+    def item(was, id, size="m", colour="red"):
+        return [id, size, colour]
+
+    driver = Driver(app)
+    assert app.build_url("item", 7) == "/items/7"
+    assert app.build_url("item", 7, "s") == "/items/7/s"
+    assert app.build_url("item", 7, colour="blue") == "/items/7?colour=blue"
+    assert app.build_url(item, 7, "s", "blue") == "/items/7/s/blue"
+    assert driver.get("/items/7?colour=blue").json == [7, "m", "blue"]
+
+
 def test_urls_of_files():
     app = Atila("urls")
     app.config.STATIC_URL = "/assets"
@@ -200,6 +219,267 @@ def test_urls_of_files():
         "/x.css",
         "/y",
     ]
+
+
+# Files
+
+
+@pytest.fixture
+def service():
+    """Two apps that know each other: shop at /shop/, blog at /blog/."""
+    shop, blog = Atila("shop"), Atila("blog")
+    peers = Peers()
+    for app in (shop, blog):
+        peers.add(app.name, app)
+        app.join(peers)
+        app.config.STATIC_URL = f"/{app.name}-static/"
+        app.config.MEDIA_URL = f"/{app.name}-media/"
+
+    @shop.route("/")
+    def index(was):
+        return "shop"
+
+    @shop.route("/items/<int:id>")
+    def show(was, id=None, page=1):
+        return ["shop", id, page]
+
+    @blog.route("/posts/<path:name>")
+    def post(was, name):
+        return ["blog", name]
+
+    @blog.route("/show")
+    def show(was):  # noqa: F811  # another app may have the same names
+        return "blog"
+
+    return {"shop": Driver(shop, point="/shop/"), "blog": Driver(blog, point="/blog/")}, peers
+
+
+@pytest.mark.parametrize(
+    ("call", "url"),
+    [
+        (lambda was: was.urlfor("show", 5), "/shop/items/5"),
+        (lambda was: was.urlfor("shop:show", 5), "/shop/items/5"),
+        (lambda was: was.urlfor("blog:show"), "/blog/show"),
+        (lambda was: was.urlfor("blog:post", "a b/c:d"), "/blog/posts/a%20b/c%3Ad"),
+        (lambda was: was.urlfor("blog:post", name="x"), "/blog/posts/x"),
+        (lambda was: was.urlfor("blog:/any/path?q=a:b"), "/blog/any/path?q=a:b"),
+        (lambda was: was.urlfor("blog:"), "/blog/"),
+        (lambda was: was.urlfor("/a:b"), "/shop/a:b"),
+        (lambda was: was.ab("blog:show"), "/blog/show"),
+        (lambda was: was.baseurl("blog:post"), "/blog/posts/"),
+        (lambda was: was.basepath("show"), "/shop/items/"),
+        (lambda was: was.urlspec("blog:post")["path"], "/blog/posts/:name"),
+        (lambda was: was.urlpatch("blog:show"), "/blog/show"),
+        (lambda was: was.partial("blog:post", name="y"), "/blog/posts/y"),
+        (lambda was: was.static("a.css"), "/shop-static/a.css"),
+        (lambda was: was.static("blog:a.css"), "/blog-static/a.css"),
+        (lambda was: was.static("shop:a.css"), "/shop-static/a.css"),
+        (lambda was: was.static("blog:/a.css"), "/a.css"),
+        (lambda was: was.media("blog:img/a.jpg"), "/blog-media/img/a.jpg"),
+        (lambda was: was.media("a:b.jpg"), "/shop-media/a:b.jpg"),
+        (lambda was: was.static("img/12:30.png"), "/shop-static/img/12:30.png"),
+        (lambda was: was.static("blog:12:30.png"), "/blog-static/12:30.png"),
+        (lambda was: was.static("img/blog:a.png"), "/shop-static/img/blog:a.png"),
+        (lambda was: was.static("/blog:a.png"), "/blog:a.png"),
+        (lambda was: was.apps["blog"].build_url("show"), "/blog/show"),
+        (lambda was: was.app.build_url("blog:show"), "/blog/show"),
+    ],
+    ids=range(26),
+)
+def test_urls_across_apps(call, url, service):
+    drivers, peers = service
+    assert (
+        call(
+            AppContext(peers["shop"])
+            if "urlpatch" not in call.__code__.co_names and "partial" not in call.__code__.co_names
+            else Was(peers["shop"], _Asked(), None)
+        )
+        == url
+    )
+
+
+class _Asked:
+    """An exchange without path and query."""
+
+    arguments = params = body = None
+    headers: dict[str, str] = {}
+    method, target, path, query, version = "GET", "/", "/", "", "1.1"
+
+    def __init__(self):
+        self.request = self
+
+
+def test_an_unknown_app_is_an_unknown_resource(service):
+    _, peers = service
+    was = AppContext(peers["shop"])
+    with pytest.raises(NameError, match="there is no resource 'nobody:show'"):
+        was.urlfor("nobody:show")
+    with pytest.raises(NameError, match="there is no resource 'nothing'"):
+        was.urlfor("blog:nothing")
+
+
+# Specs
+
+
+def test_specs_of_resources(service):
+    _, peers = service
+    assert peers["shop"].get_urlspecs() == {
+        "index": {"methods": ["GET", "POST"], "path": "/shop/", "params": [], "query": []},
+        "show": {
+            "methods": ["GET", "POST"],
+            "path": "/shop/items/:id",
+            "params": ["id"],
+            "query": ["page"],
+        },
+    }
+    assert AppContext(peers["shop"]).urlspec("index") == peers["shop"].get_urlspecs()["index"]
+
+
+# The current request's values
+
+
+@pytest.fixture
+def patched():
+    """Asks for ``/at/<a>/<int:n>`` and tells what ``was.urlpatch`` makes of it."""
+    app = Atila("patched")
+    said = []
+
+    @app.route("/at/<a>/<int:n>")
+    def at(was, a, n, q=None, r=None, **rest):
+        call = said.pop()
+        return call(was)
+
+    @app.route("/other/<int:n>")
+    def other(was, n, r=None):
+        return ""
+
+    @app.route("/number/<int:q>")
+    def number(was, q):
+        return ""
+
+    @app.route("/text/<q>")
+    def text(was, q):
+        return ""
+
+    @app.route("/free")
+    def free(was, **kw):
+        return ""
+
+    driver = Driver(app, point="/p/")
+
+    def ask(call, target="/p/at/x%20y/3?q=1&r=a&r=b"):
+        said[:] = [call]
+        answer = driver.get(target)
+        return answer.text if answer.status == 200 else (answer.status, answer.text)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("call", "url"),
+    [
+        (lambda was: was.urlpatch("at"), "/p/at/x%20y/3?q=1&r=a&r=b"),
+        (lambda was: was.urlpatch("at", n=4), "/p/at/x%20y/4?q=1&r=a&r=b"),
+        (lambda was: was.urlpatch("at", q=None), "/p/at/x%20y/3?r=a&r=b"),
+        (lambda was: was.urlpatch("at", q=2, r=None, a="z"), "/p/at/z/3?q=2"),
+        (lambda was: was.urlpatch("at", extra="&"), "/p/at/x%20y/3?q=1&r=a&r=b&extra=%26"),
+        (lambda was: was.urlpatch("other"), "/p/other/3?r=a&r=b"),
+        (lambda was: was.urlpatch("other", r=5), "/p/other/3?r=5"),
+        (lambda was: was.urlpatch("number"), "/p/number/1"),
+        (lambda was: was.urlpatch("free"), "/p/free?q=1&r=a&r=b&a=x+y&n=3"),
+        (lambda was: was.urlpatch("free", a=None, n=None, r=[]), "/p/free?q=1"),
+        (lambda was: was.urlpatch("/any"), "/p/any"),
+        (lambda was: was.urlpatch(""), "/p/"),
+        (lambda was: was.partial(was.request.routed, n=9), "/p/at/x%20y/9?q=1&r=a&r=b"),
+    ],
+    ids=range(13),
+)
+def test_urlpatch_keeps_what_is_not_named(call, url, patched):
+    assert patched(call) == url
+
+
+@pytest.mark.parametrize("query", ["q=abc", "q=-1", "q=1&q=2", "q="])
+def test_what_a_client_sends_makes_no_crash_in_urlpatch(query, patched):
+    status, text = patched(lambda was: was.urlpatch("number"), f"/p/at/x/3?{query}")
+    assert status == 400
+    assert "can't stand for 'q' in a URL" in text
+
+
+def test_a_missing_value_is_a_mistake_of_the_app(patched, log):
+    status, _ = patched(lambda was: was.urlpatch("text"), "/p/at/x/3")
+    assert status == 500
+    assert "ValueError: text needs a value for 'q'" in log.text
+
+
+# Functions with several rules
+
+
+def test_of_several_rules_the_one_that_takes_the_values_is_used():
+    app = Atila("rules")
+
+    @app.route("/years/<int:year>/<int:month>")
+    @app.route("/years/<int:year>")
+    @app.route("/<path:rest>")
+    @app.route("/")
+    @app.route("/home")
+    def show(was, year=None, month=None, rest="", q=None):
+        return [year, month, rest, q]
+
+    driver = Driver(app)
+    urls = app.urls
+    assert urls.build(show) == urls.build("show") == "/home"
+    assert urls.build(show, q=1) == "/home?q=1"
+    assert urls.build(show, 2020) == "/years/2020"
+    assert urls.build("show", year=2020, q=1) == "/years/2020?q=1"
+    assert urls.build(show, 2020, 5) == "/years/2020/5"
+    assert urls.build(show, rest="a/b") == "/a/b"
+    assert urls.build(show, month=5) == "/home?month=5"
+    assert driver.get(urls.build(show, 2020, 5, q="x")).json == [2020, 5, "", "x"]
+    assert driver.get(urls.build(show, rest="a/b")).json == [None, None, "a/b", None]
+
+
+def test_two_resources_of_one_function_have_their_own_urls():
+    def show(was, n):
+        return n
+
+    def mount_at(name, rule):
+        return module(f"app.{name}", __mount__=lambda app: app.route(rule)(show))
+
+    def setup(app):
+        app.mount("/a", mount_at("a", "/x/<int:n>"))
+        app.mount("/b", mount_at("b", "/<int:n>"))
+
+    app = Atila("twice")
+    Driver(app, module=module("app", __setup__=setup))
+    assert app.urls.build("a.show", 1) == app.urls.build(show, 1) == "/a/x/1"
+    assert app.urls.build("b.show", 1) == "/b/1"
+
+
+@pytest.mark.parametrize("value", [[1], (1,), {1}, {"a": 1}, b"a"])
+def test_what_is_no_text_does_not_stand_in_a_path(value):
+    app, _ = app_at()
+    for name in ("text", "path", "number"):
+        with pytest.raises(ValueError, match=f"{name}: .* can't stand for 'p' in a URL"):
+            app.urls.build(name, value)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "query"),
+    [
+        ({"a": []}, ""),
+        ({"a": None}, ""),
+        ({"a": ""}, "?a="),
+        ({"a": 0}, "?a=0"),
+        ({"a": [1, None]}, "?a=1&a=None"),
+        ({"a": ("x", "y")}, "?a=x&a=y"),
+        ({"a": True}, "?a=True"),
+        ({"a b": "c d/e"}, "?a+b=c+d%2Fe"),
+        ({"a": "\r\nX: y"}, "?a=%0D%0AX%3A+y"),
+    ],
+)
+def test_queries(kwargs, query):
+    app, _ = app_at()
+    assert app.urls.build("plain", **kwargs) == f"/plain{query}"
 
 
 # There and back
