@@ -136,12 +136,12 @@ class Urls:
         if len(routes) == 1:
             return route
         given = {name for name, value in values.items() if value is not None}
-        optional = route.signature.defaults.keys()
+        optional = route.signature.defaults
 
         def fits(found: Route) -> bool:
             missing = [name for name in found.rule.names if name not in given]
-            if missing == found.rule.names[-1:] and found.rule.shortened():
-                return optional.issuperset(missing)
+            if missing and missing == found.rule.names[-1:] and found.rule.shortened():
+                return missing[0] in optional
             return not missing
 
         fitting = [found for found in routes if fits(found)]
