@@ -1,6 +1,7 @@
 """The answers in atila on skitai, as plain functions and as coroutines.
 
-`ACCESS_LOG=on` in the environment turns the access log on, for the second row of the report.
+`ACCESS_LOG=on` in the environment turns the access log on, for the second row of the report. The
+forms have no type hints, which would be a second check of what `app.inspect` has converted.
 """
 
 from __future__ import annotations
@@ -44,19 +45,7 @@ def item(was: Any, id: int, q: str) -> Any:
 
 @app.route("/form", methods=["POST"])
 @app.inspect(**PERSON)
-def form(
-    was: Any,
-    name: str,
-    email: str,
-    age: int,
-    gender: str,
-    birth_year: int,
-    newsletter: bool,
-    score: float,
-    city: str,
-    zip: str,
-    comment: str | None = None,
-) -> Any:
+def form(was, name, email, age, gender, birth_year, newsletter, score, city, zip, comment=None):
     """Answer with the checked and converted form."""
     return was.API(
         name=name,
@@ -101,18 +90,8 @@ async def async_item(was: Any, id: int, q: str) -> Any:
 @app.route("/async/form", methods=["POST"])
 @app.inspect(**PERSON)
 async def async_form(
-    was: Any,
-    name: str,
-    email: str,
-    age: int,
-    gender: str,
-    birth_year: int,
-    newsletter: bool,
-    score: float,
-    city: str,
-    zip: str,
-    comment: str | None = None,
-) -> Any:
+    was, name, email, age, gender, birth_year, newsletter, score, city, zip, comment=None
+):
     """Answer with the checked and converted form."""
     return was.API(
         name=name,
