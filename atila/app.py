@@ -97,7 +97,7 @@ class Atila(
         self.use_reloader = False
         self.expose_spec = False
         self.restrict_parameter_count = True
-        self.securekey: str | None = None
+        self.securekey: str | bytes | None = None
         self.session_timeout: int | None = None
         self.access_control_allow_origin: str | Iterable[str] | None = None
         self.access_control_max_age = 0
@@ -239,7 +239,8 @@ class Atila(
     @property
     def salt(self) -> bytes | None:
         """``securekey`` as bytes; None when there is none."""
-        return None if self.securekey is None else self.securekey.encode()
+        key = self.securekey
+        return key.encode() if isinstance(key, str) else key
 
     @property
     def routes(self) -> list[Route]:

@@ -125,7 +125,9 @@ class Caller:
         """
         try:
             value = await self._value(plan, on_loop)
-            return self._written(message, plan, value)
+            answer = self._written(message, plan, value)
+            await self._keep_head(plan, on_loop)
+            return answer
         except RpcError as exc:
             error = exc
         except FAILURES as exc:
@@ -153,9 +155,16 @@ class Caller:
             value = await in_pool(pool, drive, result)
         else:
             value = await result
-        value = _judged(was, value)
+        return _judged(was, value)
+
+    async def _keep_head(self, plan: Plan, on_loop: bool) -> None:
+        """Take headers and cookies of a call that has succeeded."""
+        was = plan.was
+        if was is None:
+            return
+        if on_loop and was._request is not None:
+            await was._request.save_session()
         plan.fields = head_of(was, "").fields or []
-        return value
 
     def _written(self, message: Message, plan: Plan, value: Any) -> bytes:
         try:

@@ -28,6 +28,14 @@ _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 
 
+def check_key(securekey: str | bytes | None) -> str | bytes | None:
+    """The key, if there is one. Raises ``ConfigError`` for what is neither text nor bytes."""
+    if securekey is None or isinstance(securekey, (str, bytes)):
+        return securekey
+    kind = type(securekey).__name__
+    raise ConfigError(f"securekey must be text or bytes, not {kind}: set pref.securekey to a text")
+
+
 def key_bytes(securekey: str | bytes | None, needed_by: str) -> bytes:
     """The key as bytes.
 
@@ -35,15 +43,16 @@ def key_bytes(securekey: str | bytes | None, needed_by: str) -> bytes:
         securekey: as the app has it.
         needed_by: what can't be done without a key, e.g. ``"was.session"``.
 
-    Raises ``ConfigError`` when there is none.
+    Raises ``ConfigError`` when there is none, or something else.
     """
-    if not securekey:
+    key = check_key(securekey)
+    if not key:
         raise ConfigError(
             f"{needed_by} needs a key, and the app has none: set pref.securekey to a long random "
             "text that you keep secret, e.g. of `python3 -c 'import secrets; "
             "print(secrets.token_urlsafe(32))'`"
         )
-    return securekey.encode() if isinstance(securekey, str) else bytes(securekey)
+    return key.encode() if isinstance(key, str) else key
 
 
 def to_text(data: bytes) -> str:

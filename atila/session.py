@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from atila.cookies import NEVER, LenientMapping, placement
 from atila.errors import ConfigError
+from atila.sealing import check_key
 from atila.session_space import Space
 from atila.session_store import CookieStore
 from atila.strict_json import SCALARS, simplify
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from atila.session_space import Record
     from atila.session_store import SessionStore
 
-TIMEOUT = 1200  # seconds
+TIMEOUT: float = 1200  # seconds
 _UNCHANGEABLE = SCALARS | {float}
 
 
@@ -36,7 +37,7 @@ class Sessions:
         timeout: seconds that a session lives after its last change; None for 1200.
         store: None for encrypted cookies.
 
-    Raises ``ConfigError`` for a timeout that no session could reach.
+    Raises ``ConfigError`` for what is no key and for a timeout that no session could reach.
     """
 
     __slots__ = ("securekey", "store", "timeout")
@@ -47,10 +48,11 @@ class Sessions:
         timeout: float | None = None,
         store: SessionStore | None = None,
     ) -> None:
-        if timeout is not None and timeout <= 0:
-            raise ConfigError(f"session_timeout = {timeout!r} must be more than 0 seconds")
-        self.securekey = securekey
-        self.timeout: float = timeout or TIMEOUT
+        self.securekey = check_key(securekey)
+        try:
+            self.timeout = TIMEOUT if timeout is None else _seconds(timeout)
+        except ValueError as exc:
+            raise ConfigError(str(exc)) from None
         self.store: SessionStore = CookieStore() if store is None else store
 
 
@@ -207,12 +209,14 @@ class Session(LenientMapping):
         Parameters:
             name: of the session, whatever its case; None goes back to the default one. Nothing
                 happens when it is the present one.
-            session_timeout: seconds; default: of the app.
+            session_timeout: seconds, more than 0; default: of the app.
             securekey: default: of the app.
             path: where the cookie is valid, default ``/``; the default session has no other.
             domain, secure, http_only, same_site: see ``atila.cookies.Placement``; https implies
                 ``secure``.
             extend: whether a change extends the session.
+
+        Raises ``ValueError`` for a timeout or an attribute of the cookie that can't be.
         """
         name = (name or "").upper()
         if name == self._space.name:
@@ -225,7 +229,7 @@ class Session(LenientMapping):
             space = Space(name)
         space.configure(
             securekey or self._sessions.securekey,
-            session_timeout or self._sessions.timeout,
+            self._sessions.timeout if session_timeout is None else _seconds(session_timeout),
             placement(path, domain, secure or self._https, http_only, same_site),
             extend,
         )
@@ -305,6 +309,14 @@ class Session(LenientMapping):
         return self._opened()
 
 
+def _seconds(timeout: float) -> float:
+    """A timeout, a hundred years at most. Raises ``ValueError`` for what is none."""
+    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not number or not timeout > 0:
+        raise ValueError(f"session_timeout = {timeout!r} must be a number of seconds, more than 0")
+    return min(timeout, NEVER)
+
+
 def refuse_on_loop() -> None:
     """Raise ``RuntimeError`` where waiting would stop all requests of the worker."""
     try:
@@ -312,6 +324,6 @@ def refuse_on_loop() -> None:
     except RuntimeError:
         return
     raise RuntimeError(
-        "the session is kept on a server, which a coroutine must not wait for this way: "
-        "call `await was.session.load()` before you use was.session"
+        "the session is kept on a server, which the loop must not wait for: a coroutine calls "
+        "`await was.session.load()` before it uses was.session, plain functions need threads"
     )

@@ -175,6 +175,8 @@ class Space:
             known = self._ended or self._ticket is not None
             return self._placement.erase(self.cookie) if self._sent and known else ""
         ticket = store.save(self._ticket, self._write(), record.deadline)
+        if ticket is None:
+            return ""  # it has ended while the request ran; the browser was told then
         token = self._sealer().seal(ticket, self.cookie)
         size = len(self.cookie) + len(token)
         if size > MAX_SIZE:

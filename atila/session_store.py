@@ -35,11 +35,14 @@ class SessionStore(Protocol):
     def load(self, ticket: bytes) -> bytes | None:
         """The record behind a ticket; None when it isn't there any more."""
 
-    def save(self, ticket: bytes | None, record: bytes, deadline: int) -> bytes:
+    def save(self, ticket: bytes | None, record: bytes, deadline: int) -> bytes | None:
         """Keep a record until ``deadline``, in seconds since the epoch, and return its ticket.
 
         Parameters:
             ticket: the record to replace; None for a new one.
+
+        Returns None, and keeps nothing, when the record to replace was deleted meanwhile: a
+        session that has ended must not come back.
         """
 
     def delete(self, ticket: bytes) -> None:
@@ -100,12 +103,12 @@ class RedisSessionStore:
         record = self._call("get", self._key(ticket))
         return record.encode() if isinstance(record, str) else record  # decode_responses=True
 
-    def save(self, ticket: bytes | None, record: bytes, deadline: int) -> bytes:
-        if ticket is None:
-            ticket = secrets.token_bytes(TICKET_SIZE)
+    def save(self, ticket: bytes | None, record: bytes, deadline: int) -> bytes | None:
+        replaces = ticket is not None
+        ticket = ticket or secrets.token_bytes(TICKET_SIZE)
         remaining = max(1, deadline - int(time.time()))
-        self._call("set", self._key(ticket), record, ex=remaining)
-        return ticket
+        kept = self._call("set", self._key(ticket), record, ex=remaining, xx=replaces)
+        return ticket if kept else None
 
     def delete(self, ticket: bytes) -> None:
         self._call("delete", self._key(ticket))

@@ -435,10 +435,28 @@ def test_it_lives_for_twenty_minutes_unless_the_app_says_otherwise(clock):
     assert client.values() == {}
 
 
-@pytest.mark.parametrize("timeout", [0, -1])
-def test_a_timeout_in_the_past_is_refused(timeout):
-    with pytest.raises(ConfigError, match="session_timeout"):
+@pytest.mark.parametrize("timeout", [0, -1, "1200", True, float("nan")])
+def test_a_timeout_that_is_none_is_refused(timeout):
+    with pytest.raises(ConfigError, match=r"session_timeout = .* seconds, more than 0"):
         Sessions(KEY, timeout)
+    with pytest.raises(ValueError, match=r"session_timeout = .* seconds, more than 0"):
+        Client().session().mount("ADMIN", session_timeout=timeout)
+
+
+def test_a_timeout_without_end_is_a_hundred_years(clock):
+    client = Client(timeout=float("inf"))
+    client.put(a=1)
+    assert "2126" in str(client.sent[0].attributes["expires"])
+
+
+@pytest.mark.parametrize("key", [12345678, ["k"], True])
+def test_a_key_that_is_no_text_is_refused(key):
+    with pytest.raises(ConfigError, match="securekey must be text or bytes, not"):
+        Sessions(key)
+    session = Client().session()
+    session.mount("ADMIN", securekey=key)
+    with pytest.raises(ConfigError, match="securekey must be text or bytes, not"):
+        session.get("a")
 
 
 def test_reading_never_extends(clock):

@@ -100,6 +100,17 @@ def test_expire_ends_the_session_everywhere(store, kept):
     assert client(dict) == {}
 
 
+def test_a_request_that_runs_while_the_session_ends_does_not_bring_it_back(store, kept):
+    client = Client(store)
+    client.put(a=1)
+    slow = client.session()
+    assert slow["a"] == 1
+    client(lambda session: session.expire())
+    slow["a"] = 2
+    assert slow.commit() == []
+    assert kept.keys() == []
+
+
 def test_an_emptied_session_is_deleted(store, kept):
     client = Client(store)
     client.put(a=1)
