@@ -231,6 +231,163 @@ def test_names_of_any_script_work():
     assert app_with("/x", show).get("/x?gr%C3%B6%C3%9Fe=4").text == "4"
 
 
+# restrict_parameter_count = False
+
+
+def lenient(rule, handler, **options) -> Driver:
+    app = Atila("lenient")
+    app.restrict_parameter_count = False
+    app.route(rule, **options)(handler)
+    return Driver(app)
+
+
+def one(was, a):
+    return {"a": a, "args": was.request.args}
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status", "seen"),
+    [
+        # of a body nothing is wanted: it is seen, but not passed
+        ("/x?a=1", {"b": "1"}, 200, {"a": "1", "b": "1"}),
+        ("/x?a=1", {}, 200, {"a": "1"}),
+        ("/x?a=1", [1, 2], 200, {"a": "1"}),
+        # something of it is wanted: then all of it has to be
+        ("/x", {"a": "2"}, 200, {"a": "2"}),
+        ("/x?a=1", {"a": "2"}, 200, {"a": "2"}),
+        ("/x", {"a": "2", "b": "3"}, 400, "parameter b is not expected"),
+        ("/x?a=1", {"a": "2", "b": "3"}, 400, "parameter b is not expected"),
+        # a query always has to be
+        ("/x?a=1&b=1", None, 400, "parameter b is not expected"),
+        ("/x?a=1&b=1", {"c": "1"}, 400, "parameter b is not expected"),
+        ("/x?a=1&b=1", {"b": "2"}, 400, "parameter b is not expected"),
+        # what is missing is missing
+        ("/x", {"b": "1"}, 400, "parameter a is required"),
+        ("/x", None, 400, "parameter a is required"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["json", "form"])
+def test_bodies_of_which_nothing_is_wanted(kind, target, body, status, seen):
+    driver = lenient("/x", one)
+    if body is None:
+        answer = driver.get(target)
+    elif kind == "json" or isinstance(body, list):
+        answer = driver.json(target, body)
+    else:
+        answer = driver.form(target, **body)
+    assert answer.status == status, answer.text
+    if status == 200:
+        assert answer.json == {"a": seen["a"], "args": seen}
+    else:
+        assert answer.json["more_info"] == seen
+
+
+def test_a_strict_app_refuses_such_bodies():
+    answer = app_with("/x", one).json("/x?a=1", {"b": "1"})
+    assert (answer.status, answer.json["more_info"]) == (400, "parameter b is not expected")
+
+
+def test_a_lenient_handler_with_keywords_gets_everything():
+    assert lenient("/x", anything).json("/x?a=1", {"b": 2}).json == {"a": "1", "b": 2}
+
+
+def test_a_lenient_handler_of_path_parameters_gets_them_only():
+    driver = lenient("/u/<int:id>", lambda was, id: {"id": id, "args": was.request.args})
+    assert driver.get("/u/3?a=1").json == {"id": 3, "args": {"a": "1", "id": 3}}
+    assert driver.json("/u/3", {"a": 1}).json == {"id": 3, "args": {"id": 3, "a": 1}}
+
+
+def test_a_body_that_nobody_reads_may_be_broken_for_a_lenient_handler():
+    driver = lenient("/x", lambda was: "ok")
+    assert driver.send("/x", "{", JSON).status == 200
+    assert lenient("/x", one).send("/x?a=1", "{", JSON).status == 400
+
+
+# Guards that change arguments
+
+
+def guarded(rule, guard, handler, restrict=True):
+    app = Atila("guarded")
+    app.restrict_parameter_count = restrict
+    app.route(rule)(guard(app)(handler))
+    return Driver(app)
+
+
+def show(was, id):
+    return {"id": id, "args": was.request.args, "path": was.request.PARAMS}
+
+
+@pytest.mark.parametrize("restrict", [True, False])
+def test_a_handler_of_path_parameters_gets_what_guards_made_of_them(restrict):
+    driver = guarded("/u/<id>", lambda app: app.inspect(ints=["id"]), show, restrict)
+    assert driver.get("/u/5").json == {"id": 5, "args": {"id": 5}, "path": {"id": "5"}}
+    assert driver.get("/u/x").status == 400
+
+
+@pytest.mark.parametrize("restrict", [True, False])
+def test_a_guard_may_change_the_arguments_itself(restrict):
+    def guard(app):
+        def change(was):
+            was.arguments()["id"] = "changed"
+
+        return app.run_before(change)
+
+    driver = guarded("/u/<int:id>", guard, show, restrict)
+    answer = driver.get("/u/5").json
+    assert (answer["id"], answer["path"]) == ("changed", {"id": 5})
+
+
+def test_a_guard_that_reads_arguments_does_not_make_them_required_or_surplus():
+    def guard(app):
+        return app.run_before(lambda was: was.request.args and None)
+
+    strict = guarded("/u/<int:id>", guard, show)
+    assert strict.get("/u/5").json["id"] == 5
+    assert strict.get("/u/5?a=1").json["more_info"] == "parameter a is not expected"
+    assert strict.json("/u/5", {"a": 1}).json["more_info"] == "parameter a is not expected"
+    loose = guarded("/u/<int:id>", guard, show, restrict=False)
+    assert loose.get("/u/5?a=1").json["id"] == 5
+    assert loose.json("/u/5", {"a": 1}).json["id"] == 5
+
+
+def test_what_a_guard_adds_reaches_a_handler_that_takes_it():
+    def guard(app):
+        def add(was):
+            was.arguments()["extra"] = 7
+
+        return app.run_before(add)
+
+    driver = guarded("/u/<int:id>", guard, lambda was, id, extra=0: [id, extra])
+    assert driver.get("/u/5").json == [5, 7]
+
+
+def test_a_hook_may_change_the_arguments_of_every_handler():
+    app = Atila("hooked")
+    app.route("/u/<int:id>")(show)
+    app.route("/q")(one)
+
+    @app.before_request
+    def before(was):
+        arguments = was.arguments()
+        for name, value in arguments.items():
+            arguments[name] = f"<{value}>"
+
+    driver = Driver(app)
+    assert driver.get("/u/5").json["id"] == "<5>"
+    assert driver.get("/q?a=1").json["a"] == "<1>"
+    assert driver.json("/q", {"a": [1]}).json["a"] == "<[1]>"
+
+
+def test_the_short_form_of_a_rule_with_guards():
+    def profile(was, id=None):
+        return [id]
+
+    driver = guarded("/u/<id>", lambda app: app.inspect(ints=["id"]), profile)
+    assert driver.get("/u").json == [None]
+    assert driver.get("/u/5").json == [5]
+    assert driver.get("/u?id=6").json == [6]
+
+
 # request.args and its parts
 
 
