@@ -85,7 +85,8 @@ class Upload(UploadedFile):
 
     Attributes:
         name: file name as posted, made safe by ``safe_name``.
-        mimetype: as posted: the client may say what it likes.
+        mimetype: as posted: the client may say what it likes; ``application/octet-stream`` for what
+            is no media type.
         size: bytes.
         file: the content as a seekable binary file.
     """

@@ -24,6 +24,8 @@ Value: TypeAlias = "str | UploadedFile"
 PIECE = 256 * 1024  # bytes parsed at a time
 MAX_BOUNDARY = 70  # RFC 2046, 5.1.1
 _BREAK = re.compile(r"[\r\n\0]")
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+BINARY = "application/octet-stream"
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _EXTENDED_NAME = re.compile(r"""(?i);\s*filename\*\s*=\s*([^'";\s]*)'[^'";\s]*'([^'";\s]*)""")
 _HEAD_END = b"\r\n\r\n"
@@ -35,7 +37,8 @@ class UploadedFile:
 
     Attributes:
         name: the file name as sent by the client. Never use it as a path unchecked.
-        mimetype: as sent, without parameters; ``application/octet-stream`` when not sent.
+        mimetype: as sent, without parameters; ``application/octet-stream`` when what was sent is no
+            media type (RFC 9110, 8.3.1), so that it can be put into a header.
         size: bytes.
         file: the content as a seekable binary file, in memory or on disk.
     """
@@ -189,7 +192,8 @@ class _Form:
         elif not self._file_name and not self._size:
             return
         else:
-            kind = segment.content_type or "application/octet-stream"
+            kind = segment.content_type or ""
+            kind = kind if _MEDIA_TYPE.fullmatch(kind) else BINARY
             value = UploadedFile(self._file_name, kind, self._size, self._open())
         known = self.fields.get(segment.name)
         if known is None:

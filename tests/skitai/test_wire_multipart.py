@@ -231,6 +231,25 @@ def test_files_without_a_type_are_octet_streams() -> None:
     assert uploaded(MEMORY(body)["f"]).mimetype == "text/plain"
 
 
+@pytest.mark.parametrize(
+    ("sent", "mimetype"),
+    [
+        ("image/svg+xml", "image/svg+xml"),
+        ("Text/HTML; charset=utf-8", "text/html"),
+        ("한/글", "application/octet-stream"),
+        ("é/x", "application/octet-stream"),
+        ("text", "application/octet-stream"),
+        ("a b/c", "application/octet-stream"),
+        ("a/b/c", "application/octet-stream"),
+        ("a/\x85", "application/octet-stream"),
+        ("", "application/octet-stream"),
+    ],
+)
+def test_what_is_no_media_type_is_an_octet_stream(sent: str, mimetype: str) -> None:
+    body = file_part("f", "x", b"", sent) + END
+    assert uploaded(MEMORY(body)["f"]).mimetype == mimetype
+
+
 def test_an_empty_file_input_is_no_field_but_an_empty_file_is() -> None:
     assert MEMORY(file_part("f", "", b"") + END) == {}
     assert uploaded(MEMORY(file_part("f", "empty.txt", b"") + END)["f"]).size == 0
