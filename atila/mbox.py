@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from atila.cookies import MAX_SIZE, MESSAGES, NEVER, encode_name, placement
 from atila.sealing import key_bytes, signer
-from atila.strict_json import decode, encode
+from atila.strict_json import MALFORMED, encode
 
 if TYPE_CHECKING:
     from atila.cookies import Cookie, Placement
@@ -38,6 +40,9 @@ class Message(NamedTuple):
     valid: int
     msg: Any
     extra: dict[str, Any]
+
+
+_decode = msgspec.json.Decoder(tuple[int, list[Message]]).decode
 
 
 class Box:
@@ -210,11 +215,13 @@ class MessageBox:
         signed = signer.verify(token)
         if signed is None:
             return []
-        format, *rest = decode(signed)
+        try:
+            format, every = _decode(signed)
+        except MALFORMED:
+            return []
         if format != FORMAT:
             return []
         now = time.time()
-        every = [Message(*fields) for fields in rest[0]]
         kept = [each for each in every if not each.valid or now - each.created <= each.valid]
         box.changed = len(kept) < len(every) and self._committed is None
         return kept

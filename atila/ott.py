@@ -8,12 +8,16 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+import msgspec
+
 from atila.sealing import signer
-from atila.strict_json import decode, encode, simplify
+from atila.strict_json import MALFORMED, encode, simplify
 
 TIMEOUT = 1200  # seconds
 PURPOSE = "one-time token"
 FORMAT = 1
+
+_decode = msgspec.json.Decoder(tuple[int, Any, int, str, str]).decode
 
 
 class Ticket(NamedTuple):
@@ -57,7 +61,8 @@ def read_ticket(token: str | None, secret: bytes) -> Ticket | None:
     signed = signer(secret, PURPOSE).verify(token)
     if signed is None:
         return None
-    format, *fields = decode(signed)
-    if format != FORMAT:
+    try:
+        format, *fields = _decode(signed)
+    except MALFORMED:
         return None
-    return Ticket(*fields)
+    return Ticket(*fields) if format == FORMAT else None

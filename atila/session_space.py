@@ -14,7 +14,7 @@ import msgspec
 
 from atila.cookies import MAX_SIZE, SESSION, encode_name
 from atila.sealing import key_bytes, sealer
-from atila.strict_json import simplify
+from atila.strict_json import MALFORMED, simplify
 
 if TYPE_CHECKING:
     from atila.cookies import Cookie, Placement
@@ -207,7 +207,7 @@ def read_record(stored: bytes) -> Record | None:
     """The session of a store's bytes; None when it has expired, or is of another format."""
     try:
         record = _decode(stored)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return None
     if record.format != FORMAT or record.deadline <= time.time():
         return None

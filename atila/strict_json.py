@@ -13,6 +13,9 @@ import msgspec
 
 MAX_DEPTH = 64
 
+# What msgspec raises for text that is no JSON, or not of the type that is wanted.
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 SCALARS = frozenset((str, int, bool, type(None)))
 
 _dumps = msgspec.json.Encoder().encode
@@ -42,7 +45,7 @@ def decode(data: bytes) -> Any:
     """The value of JSON text. Raises ``ValueError`` when it is malformed."""
     try:
         return _loads(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+    except MALFORMED as exc:
         raise ValueError(f"malformed JSON: {exc}") from None
 
 
