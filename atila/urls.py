@@ -96,6 +96,8 @@ class Urls:
                     _written(route, at, kept[name])
                 except ValueError as exc:
                     raise HTTPError(400, str(exc)) from None
+                if isinstance(kept[name], list):
+                    raise HTTPError(400, f"there is more than one {name}")
         return self.build(thing, **{**kept, **kwargs})
 
     def base(self, thing: Any) -> str:
@@ -189,8 +191,6 @@ def _needed(route: Route) -> list[str]:
 def _written(route: Route, at: int, value: Any) -> str:
     """The value of parameter number ``at`` as it stands in the path."""
     name, convert = route.rule.names[at], route.rule.converters[at]
-    if isinstance(value, (list, tuple, set, dict, bytes)):
-        raise ValueError(f"{route.name}: {value!r} can't stand for {name!r} in a URL")
     text = str(value)
     if isinstance(value, float) and convert is CONVERTERS["float"]:
         text = format(Decimal(text), "f")  # 1e-07 is no path
