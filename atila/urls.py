@@ -229,12 +229,12 @@ class UrlMethods:
 
     def static(self, path: str) -> str:
         """The URL of a static file below ``config.STATIC_URL``."""
-        urls, name = self._place(path)
+        urls, name = self._place(str(path))
         return urls.static(name)
 
     def media(self, path: str) -> str:
         """The URL of a media file below ``config.MEDIA_URL``."""
-        urls, name = self._place(path)
+        urls, name = self._place(str(path))
         return urls.media(name)
 
     def _place(self, thing: Any) -> tuple[Urls, Any]:
