@@ -58,9 +58,8 @@ APP = """
         @app.route ("/who")
         def who (was):
             told = [message.msg for message in was.mbox.get ()]
-            return was.API (
-                user = was.session ["user"], told = told, last = was.cookie ["last"], pid = os.getpid ()
-            )
+            user, last = was.session ["user"], was.cookie ["last"]
+            return was.API (user = user, told = told, last = last, pid = os.getpid ())
 
         @app.route ("/count")
         def count (was):
