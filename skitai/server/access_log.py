@@ -6,6 +6,7 @@ up the loop.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -16,7 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
 
+log = logging.getLogger("skitai")
+
 FLUSH_SECONDS = 0.25
+LONGEST = 1024  # characters of a field; a request has at most three that a client can make longer
+MAX_WAITING = 20_000  # lines that are kept for a reader who doesn't read
 
 
 class AccessLog:
@@ -40,12 +45,16 @@ class AccessLog:
         self._second = -1
         self._stamp = ""
         self._lines: deque[str] = deque()
+        self._dropped = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="skitai-log", daemon=True)
         self._thread.start()
 
     def record(self, exchange: Exchange) -> None:
         """Add the line of a finished exchange; any thread."""
+        if len(self._lines) >= MAX_WAITING:
+            self._dropped += 1
+            return
         # Formatted at once: the handler of a lost exchange may still go on and change it.
         self._lines.append(self._format(exchange, time.perf_counter()))
 
@@ -70,6 +79,9 @@ class AccessLog:
             except OSError:
                 # Nobody can be told that the log is gone; requests go on.
                 lines.clear()
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            log.warning("%d lines of the access log are lost: nobody reads it", dropped)
 
     def _format(self, exchange: Exchange, finished: float) -> str:
         request = exchange.request
@@ -88,9 +100,13 @@ class AccessLog:
         )
 
 
-@lru_cache(1024)
 def _printable(text: str) -> str:
-    """Escape what could forge a line or a field of the log."""
+    """Escape what could forge a line or a field of the log, and cut what would only fill it."""
+    return _escape(text) if len(text) <= LONGEST else _escape.__wrapped__(text[:LONGEST]) + "..."
+
+
+@lru_cache(1024)
+def _escape(text: str) -> str:
     if text.isprintable() and '"' not in text:
         return text
     return text.encode("unicode_escape").decode("ascii").replace('"', "\\x22")

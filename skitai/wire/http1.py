@@ -26,6 +26,7 @@ _METHODS = {
 _UNKNOWN_METHOD = re.compile(rb"[A-Z][A-Z-]{1,30} ")
 _ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
 _MAX_NAMES = 512
+_MAX_NAME_LENGTH = 256  # longer names would only fill the memory
 _names: dict[bytes, str] = {}
 _hosts: set[str] = set()
 
@@ -258,7 +259,7 @@ class RequestParser:
             return
         if host and not HOST.fullmatch(host):
             raise MalformedRequest("the header host is not a host name")
-        if len(_hosts) < _MAX_NAMES:
+        if len(_hosts) < _MAX_NAMES and len(host) <= _MAX_NAME_LENGTH:
             _hosts.add(host)
 
     def _continue_after_upgrade(self) -> None:
@@ -293,7 +294,7 @@ def _header_name(name: bytes) -> str:
     key = name.decode("latin-1").lower()
     if key == "proxy-connection":
         key = "connection"  # llhttp obeys both alike, so both have to be looked at together
-    if len(_names) < _MAX_NAMES:
+    if len(_names) < _MAX_NAMES and len(name) <= _MAX_NAME_LENGTH:
         _names[name] = key
     return key
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 
 import pytest
 from serving import Gate, Serving, Toy, answer, happens, until
 
+from skitai.server import access_log
 from skitai.server.access_log import AccessLog
 
 LINE = re.compile(
@@ -57,6 +60,54 @@ def test_a_header_can_not_forge_a_line(written):
         serving.connect().get("/", 'User-Agent: "x" 200 \x85\x9b forged')
     (line,) = lines()
     assert line["agent"] == r"\x22x\x22 200 \x85\x9b forged"
+
+
+def test_long_fields_are_cut(written):
+    log, lines = written
+    app = Toy()
+    app.loop("/", lambda exchange: answer(exchange, b""))
+    with Serving(app, log=log) as serving:
+        serving.connect().get("/", "User-Agent: " + "\x85" * 60_000, "Referer: " + "r" * 1024)
+    (line,) = lines()
+    assert line["agent"] == r"\x85" * access_log.LONGEST + "..."
+    assert line["referer"] == "r" * 1024
+
+
+def test_lines_that_nobody_reads_are_dropped_and_counted(monkeypatch, caplog):
+    monkeypatch.setattr(access_log, "MAX_WAITING", 10)
+    monkeypatch.setattr(logging.getLogger("skitai"), "propagate", True)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"full\n" * 100)
+    os.set_blocking(writer, True)
+    app = Toy()
+    app.loop("/", lambda exchange: answer(exchange, b""))
+    log = AccessLog(writer, "w3")
+    with Serving(app, log=log) as serving:
+        client = serving.connect()
+        for _ in range(100):
+            client.get("/")
+        os.set_blocking(reader, False)
+        text = b""
+
+        def ended():
+            nonlocal text
+            with contextlib.suppress(BlockingIOError):
+                text += os.read(reader, 1 << 20)
+            return "are lost" in caplog.text
+
+        until(ended, "nobody told of the lost lines")
+    log.close()
+    os.close(writer)
+    os.set_blocking(reader, True)
+    while data := os.read(reader, 1 << 20):
+        text += data
+    os.close(reader)
+    lost = sum(int(count) for count in re.findall(r"(\d+) lines of the access log", caplog.text))
+    assert text.count(b" GET / ") + lost == 100
+    assert lost > 0
 
 
 def test_a_client_that_leaves_early_is_logged_as_499(written):

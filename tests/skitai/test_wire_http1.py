@@ -322,6 +322,13 @@ def test_the_parser_is_within_no_message_after_an_upgrade_that_is_not_made(name:
     assert not parser.in_message
 
 
+def test_long_names_and_hosts_are_not_remembered() -> None:
+    record([head_of(f"X-{'a' * 5000}: 1")])
+    record([f"GET / HTTP/1.1\r\nHost: {'a' * 5000}\r\n\r\n".encode()])
+    assert max(map(len, http1._names)) < 300
+    assert max(map(len, http1._hosts), default=0) < 300
+
+
 def test_what_a_sink_raises_is_not_hidden() -> None:
     class Broken(Recorder):
         def request_received(self, request: object, keep_alive: bool) -> None:
