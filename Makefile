@@ -26,15 +26,21 @@ types:
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py
 
-# The browser test needs Chromium. It is installed where the tests may install (a CI machine);
-# elsewhere the message says what to do.
+# The browser test needs Chromium; the tests of Redis need its server, which comes with the Python
+# packages where there is one for this version. They are installed where the tests may install (a CI
+# machine); elsewhere the message says what to do.
 system-packages:
-	@command -v chromium >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
-	  else \
-	    echo "the browser test needs Chromium: install the package 'chromium'" >&2; exit 1; \
-	  fi; }
+	@missing=; \
+	command -v chromium >/dev/null || missing=chromium; \
+	command -v redis-server >/dev/null || \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	  missing="$$missing redis-server"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+	  echo "the tests need these packages, please install: $$missing" >&2; exit 1; \
+	fi
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
