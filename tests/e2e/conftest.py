@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Callable[..., LiveService]]:
     """Write files into a folder and start serve.py there, as often as the test likes."""
+    yield from _launch(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def launch_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LiveService]]:
+    """``launch`` for services that all tests of a module share."""
+    yield from _launch(tmp_path_factory.mktemp("module"))
+
+
+def _launch(place: Path) -> Iterator[Callable[..., LiveService]]:
     with contextlib.ExitStack() as cleanup:
 
         def start(files: Mapping[str, str | bytes], **options: Any) -> LiveService:
-            folder = tmp_path / "project"
+            folder = place / "project"
             write_files(folder, files)
             service = LiveService(folder, **options)
             cleanup.callback(service.close)
