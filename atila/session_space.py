@@ -69,6 +69,7 @@ class Space:
         "_extends",
         "_placement",
         "_revoked",
+        "_sealer",
         "_securekey",
         "_sent",
         "_stored",
@@ -105,6 +106,7 @@ class Space:
             extends: whether a change extends a session that has begun.
         """
         self._securekey = securekey
+        self._sealer: Sealer | None = None
         self._timeout = timeout
         self._placement = place
         self._extends = extends
@@ -141,7 +143,7 @@ class Space:
 
         Raises ``ConfigError`` when there is no key.
         """
-        sealer = self._sealer()
+        sealer = self._open_sealer()
         token = cookie.get(self.cookie)
         if token is not None:
             self._sent = True
@@ -177,7 +179,7 @@ class Space:
         ticket = store.save(self._ticket, self._write(), record.deadline)
         if ticket is None:
             return ""  # it has ended while the request ran; the browser was told then
-        token = self._sealer().seal(ticket, self.cookie)
+        token = self._open_sealer().seal(ticket, self.cookie)
         size = len(self.cookie) + len(token)
         if size > MAX_SIZE:
             raise ValueError(
@@ -191,8 +193,10 @@ class Space:
         assert self.record is not None
         return self.record
 
-    def _sealer(self) -> Sealer:
-        return sealer(key_bytes(self._securekey, "was.session"), PURPOSE)
+    def _open_sealer(self) -> Sealer:
+        if self._sealer is None:
+            self._sealer = sealer(key_bytes(self._securekey, "was.session"), PURPOSE)
+        return self._sealer
 
     def _write(self) -> bytes:
         record = self._loaded()
