@@ -115,7 +115,7 @@ class Atila(
         self.loop: asyncio.AbstractEventLoop | None = None
         self.peers = Peers()
         self.urls = Urls("/", [], self.config.STATIC_URL, self.config.MEDIA_URL)
-        self.mounted_files: Callable[[Exchange, str, Head], bool] = lambda *_: False
+        self.mounted_files: Callable[[Exchange, str, Head | None], bool] = lambda *_: False
         self.encode = encode
         self.senders = SENDERS
         self.templates = Templates(self)

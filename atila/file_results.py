@@ -24,6 +24,7 @@ BINARY = "application/octet-stream"
 PIECE = 64 * 1024  # bytes that are read at once from what is no file of the system
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_FILE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP))
+NO_FILE = "there is no such file"
 _IN_MEMORY = (io.BytesIO, io.StringIO)
 
 
@@ -43,6 +44,13 @@ class File:
         self.source = source
         self.mimetype = mimetype
         self.filename = filename
+
+    def check(self, was: Was) -> None:
+        """Raise ``HTTPError`` 404 when there is no such file, before anything counts on it."""
+        if not hasattr(self.source, "read") and not os.path.isfile(
+            was.app.abspath(os.fspath(self.source))
+        ):
+            raise HTTPError(404, NO_FILE)
 
     def send(self, was: Was) -> None:
         """Answer with the file; 404 when there is none."""
@@ -65,7 +73,7 @@ class File:
         status = os.fstat(descriptor)
         if not stat_module.S_ISREG(status.st_mode):
             os.close(descriptor)
-            raise HTTPError(404, "there is no such file")
+            raise HTTPError(404, NO_FILE)
         respond_file(was.exchange, head_of(was, self.mimetype), descriptor, status)
 
 
@@ -77,7 +85,7 @@ def _open(path: str) -> int:
             raise
     except ValueError:  # a NUL in the name
         pass
-    raise HTTPError(404, "there is no such file") from None
+    raise HTTPError(404, NO_FILE) from None
 
 
 def _descriptor_of(source: Any) -> int | None:
@@ -135,10 +143,22 @@ class MountedFile:
     def __init__(self, uri: str) -> None:
         self.path = unquote(uri.partition("#")[0].partition("?")[0])
 
+    def check(self, was: Was) -> None:
+        """Raise ``HTTPError`` as ``send`` would, without an answer."""
+        self._check_method(was)
+        if not was.app.mounted_files(was.exchange, self.path, None):
+            raise HTTPError(404, NO_FILE)
+
     def send(self, was: Was) -> None:
         """Answer with the file; 404 when there is none, 405 for other methods than GET and HEAD."""
+        self._check_method(was)
+        if not was.app.mounted_files(was.exchange, self.path, head_of(was, "")):
+            raise HTTPError(404, NO_FILE)
+
+    def _check_method(self, was: Was) -> None:
         if was.exchange.request.method not in ("GET", "HEAD"):
             was.response.set_header("Allow", "GET, HEAD")
             raise HTTPError(405, "a static file can only be read")
-        if not was.app.mounted_files(was.exchange, self.path, head_of(was, "")):
-            raise HTTPError(404, "there is no such file")
+
+
+FILES = (File, MountedFile)

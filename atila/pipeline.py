@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atila.context import current, is_watched
 from atila.errors import HTTPError
 from atila.failures import FAILURES, as_http_error
+from atila.file_results import FILES
 from atila.invoking import drive, from_loop, from_thread
 from atila.results import send, send_from_loop
 from atila.streams import is_stream, send_async_stream, send_stream
@@ -208,6 +209,8 @@ class Pipeline:
             send(was, result)
 
     async def _finish(self, was: Was, result: Any) -> Any:
+        if type(result) in FILES:
+            result.check(was)  # a file that isn't there is a failure
         for step in self._hooks["finish_request"]:
             changed = await self._invoke(step, was, result)
             if changed is not None:

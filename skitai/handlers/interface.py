@@ -60,7 +60,8 @@ class Application(Protocol):
     6. ``cleanup`` at the end, after the last request, when the loop stands still.
 
     The attribute ``mounted_files``, if the app has one, is set before ``started``: a function of an
-    exchange, a path and a head that answers with a static file, or returns False.
+    exchange, a path and a head that answers with a static file, or returns False. With None for the
+    head it answers nothing.
 
     ``hear(event, *args, **kwargs)`` is called for what another app broadcasts. An app may do
     without any of these but ``freeze`` and ``cleanup``.

@@ -46,16 +46,17 @@ class StaticHandler:
             return True
         return self._send(exchange, found, _NOTHING_SET)
 
-    def send(self, exchange: Exchange, path: str, head: Head) -> bool:
+    def send(self, exchange: Exchange, path: str, head: Head | None) -> bool:
         """Answer with the file at another path, if there is one.
 
         Parameters:
-            head: status and headers of the app; those of the file that it lacks are added.
+            head: status and headers of the app; those of the file that it lacks are added. None:
+                nothing is answered.
         """
         found = self._directory.find(path)
         if found is None or found is ADD_SLASH:
             return False
-        return self._send(exchange, found, head)
+        return head is None or self._send(exchange, found, head)
 
     def _send(self, exchange: Exchange, found: StaticFile, given: Head) -> bool:
         """Answer; False if the file vanished since it was looked up."""

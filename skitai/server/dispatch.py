@@ -34,8 +34,11 @@ class FileHandler(Protocol):
     def offer(self, exchange: Exchange) -> bool:
         """Answer and return True, or leave the exchange to the next one."""
 
-    def send(self, exchange: Exchange, path: str, head: Head) -> bool:
-        """Answer with what is at ``path``, and what is set in ``head``; False: nothing is there."""
+    def send(self, exchange: Exchange, path: str, head: Head | None) -> bool:
+        """Answer with what is at ``path``, and what is set in ``head``; False: nothing is there.
+
+        Without a head nothing is answered.
+        """
 
 
 class Site:
@@ -77,7 +80,7 @@ class Site:
         else:
             exchange.fail(HTTPError(404, "nothing is mounted here"))
 
-    def send_file(self, exchange: Exchange, path: str, head: Head) -> bool:
+    def send_file(self, exchange: Exchange, path: str, head: Head | None) -> bool:
         """Answer with a static file; False when there is none."""
         return any(
             path.startswith(prefix) and files.send(exchange, path, head)
@@ -119,12 +122,13 @@ class Dispatcher:
         else:
             self.dispatch = self._by_host
 
-    def send_file(self, exchange: Exchange, path: str, head: Head) -> bool:
+    def send_file(self, exchange: Exchange, path: str, head: Head | None) -> bool:
         """Answer with a static file of the request's host, wherever its own path leads.
 
         Parameters:
             path: decoded URL path of the file.
-            head: status and headers of the app that asks for it.
+            head: status and headers of the app that asks for it; None: it only wants to know
+                whether there is such a file.
 
         Returns False, and answers nothing, when there is no such file.
         """

@@ -124,6 +124,30 @@ def test_an_error_that_is_returned_is_a_failure(runtime):
     assert trace == FAILURE
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda was: was.File("/no/such/file"),
+        lambda was: was.File("/"),
+        lambda was: was.File("a\0b"),
+        lambda was: was.Static("missing.css"),
+    ],
+)
+def test_a_file_that_is_not_there_is_a_failure(runtime, make):
+    driver, trace = traced(runtime, make)
+    assert driver.get("/").status == 404
+    wait_for(trace, len(FAILURE))
+    assert trace == FAILURE
+
+
+def test_a_file_that_is_there_is_a_success(runtime, tmp_path):
+    (tmp_path / "x").write_text("content")
+    driver, trace = traced(runtime, lambda was: was.File(tmp_path / "x"))
+    assert driver.get("/").text == "content"
+    wait_for(trace, len(SUCCESS))
+    assert trace == SUCCESS
+
+
 @pytest.mark.parametrize("status", ["304 Not Modified", "303 See Other", "204 No Content"])
 def test_a_status_below_400_that_is_raised_is_no_failure(runtime, status):
     def say(was):
