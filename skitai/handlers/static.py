@@ -5,6 +5,7 @@ Dispatch offers every GET and HEAD below a static prefix; what is not there goes
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from skitai.handlers.files import send_parts
@@ -27,7 +28,7 @@ class StaticHandler:
 
     Parameters:
         directory: finds the files.
-        pool: compresses larger files; None does it on the loop.
+        pool: compresses larger files that are asked for on the loop; None does it there.
     """
 
     __slots__ = ("_directory", "_pool")
@@ -110,7 +111,16 @@ class StaticHandler:
         def respond(_: object) -> None:
             exchange.respond(head, content)
 
-        if len(content) > PACKED_ON_LOOP and self._pool is not None:
+        if len(content) > PACKED_ON_LOOP and self._pool is not None and _on_loop():
             self._pool.resubmit(respond, None)
         else:
             respond(None)
+
+
+def _on_loop() -> bool:
+    """Whether this is the loop; an app may send a file from one of its threads."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -193,6 +194,41 @@ def test_static_files_may_be_sent_from_threads(site):
         assert (got.status, len(got.body)) == (200, 50_000)
     finally:
         pool.stop(1.0)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_large_static_files_are_compressed_in_a_thread_and_by_the_loop_handed_to_it(
+    tmp_path, asynchronous
+):
+    handed = []
+
+    class Pool(ThreadPool):
+        def resubmit(self, job, argument):
+            asyncio.get_running_loop()  # the pool's own rule: it sets timers of the loop
+            handed.append(job)
+            super().resubmit(job, argument)
+
+    (tmp_path / "large.txt").write_bytes(b"0123456789" * 20_000)
+    directory = StaticDirectory("static", recheck=0)
+    directory.add(str(tmp_path))
+    app, pool = Atila("static"), Pool(2, 10)
+
+    def plain(was):
+        return was.Static("large.txt")
+
+    async def coroutine(was):
+        return was.Static("large.txt")
+
+    app.route("/x")(coroutine if asynchronous else plain)
+    driver = Driver(app, pool=pool)
+    handlers = [(directory.prefix, StaticHandler(directory, pool))]
+    app.mounted_files = Dispatcher({"default": Site(handlers, [])}).send_file
+    try:
+        got = driver.get("/x", accept_encoding="gzip")
+    finally:
+        pool.stop(1.0)
+    assert (got.status, got["Content-Encoding"]) == (200, "gzip")
+    assert len(handed) == asynchronous
 
 
 def test_an_app_without_static_mounts_finds_nothing(tmp_path):
