@@ -51,14 +51,24 @@ async def from_loop(step: Step, was: Was, *args: Any) -> Any:
 
 
 async def in_pool(pool: ThreadPool, function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function in a thread of the pool, with the context of the caller."""
+    """Call a function in a thread of the pool, with the context of the caller.
+
+    A function can't be stopped. When the caller is cancelled, as the client left, it waits for the
+    end of the function, so that what it does then does not overtake it.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
+    ended = False
+    waiter: asyncio.Future[None] | None = None
     context = copy_context()
 
     def settle(result: Any, exc: BaseException | None) -> None:
+        nonlocal ended
+        ended = True
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
         if future.done():
-            return  # the waiting request was cancelled
+            return  # the caller was cancelled
         if exc is None:
             future.set_result(result)
         else:
@@ -72,4 +82,10 @@ async def in_pool(pool: ThreadPool, function: Callable[..., Any], *args: Any) ->
         loop.call_soon_threadsafe(settle, result, failure)
 
     pool.resubmit(work, None)
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if not ended:
+            waiter = loop.create_future()
+            await waiter
+        raise

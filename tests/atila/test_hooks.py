@@ -9,6 +9,7 @@ import pytest
 from driving import HTML, Driver
 
 from atila import Atila
+from atila.invoking import in_pool
 from skitai.executors.threads import ThreadPool
 
 RUNTIMES = ("thread", "loop", "coroutine")
@@ -343,6 +344,58 @@ def stream_app(runtime, pieces, trace):
     trace.watch(app)
     runtime.route(app, "/", lambda was: pieces(was))
     return app
+
+
+def test_a_plain_hook_ends_before_what_follows_when_the_client_leaves():
+    trace, pool = Trace(), ThreadPool(4, 100)
+    entered, opened = threading.Event(), threading.Event()
+
+    def before(was):
+        entered.set()
+        opened.wait(10)
+        trace.append("before")
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(in_pool(pool, before, None))
+        await asyncio.to_thread(entered.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        opened.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        trace.append("after")
+
+    try:
+        asyncio.run(run())
+    finally:
+        pool.stop(5)
+    assert trace == ["before", "after"]
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("broken")])
+def test_a_cancelled_call_of_a_thread_never_hangs(failure):
+    """Whenever it is cancelled: before the function begins, while it runs, when it has ended."""
+    pool = ThreadPool(1, 100)
+
+    def function():
+        if failure is not None:
+            raise failure
+
+    async def run():
+        for turns in [*range(30)] * 5:
+            task = asyncio.get_running_loop().create_task(in_pool(pool, function))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait((task,), timeout=10)
+            assert task.done()
+            assert task.cancelled() or task.exception() is failure
+
+    try:
+        asyncio.run(run())
+    finally:
+        pool.stop(5)
 
 
 def test_hooks_of_a_stream_run_when_its_last_piece_is_made(runtime):
