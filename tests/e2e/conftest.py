@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from live_service import LiveService, write_files
 from static_project import build
 
@@ -37,6 +38,19 @@ def _launch(place: Path) -> Iterator[Callable[..., LiveService]]:
             return service
 
         yield start
+
+
+@pytest.fixture
+def browser(service: LiveService) -> Iterator[Callable[..., requests.Response]]:
+    """A client of the module's fixture ``service``, which keeps cookies."""
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def ask(path: str, method: str = "GET", **options: Any) -> requests.Response:
+            return session.request(method, f"http://127.0.0.1:{service.port}{path}", **options)
+
+        ask.cookies = session.cookies  # type: ignore[attr-defined]  # for tests that look at them
+        yield ask
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import os
 import re
 
 import pytest
-import requests
 from seed_request_apps import FILES
 
 pytestmark = pytest.mark.e2e
@@ -15,19 +14,6 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def service(launch_once):
     return launch_once(FILES)
-
-
-@pytest.fixture
-def browser(service):
-    """A client that keeps cookies."""
-    with requests.Session() as session:
-        session.trust_env = False
-
-        def ask(path, method="GET", **options):
-            return session.request(method, f"http://127.0.0.1:{service.port}{path}", **options)
-
-        ask.cookies = session.cookies
-        yield ask
 
 
 # Request life cycle hooks and events

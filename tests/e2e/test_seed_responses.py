@@ -9,7 +9,6 @@ import xmlrpc.client
 
 import jsonrpclib
 import pytest
-import requests
 from seed_response_apps import FILES, KEY
 
 from atila.was import generate_otp
@@ -20,19 +19,6 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def service(launch_once):
     return launch_once(FILES)
-
-
-@pytest.fixture
-def browser(service):
-    """A client that keeps cookies."""
-    with requests.Session() as session:
-        session.trust_env = False
-
-        def ask(path, method="GET", **options):
-            return session.request(method, f"http://127.0.0.1:{service.port}{path}", **options)
-
-        ask.cookies = session.cookies
-        yield ask
 
 
 # Making response
