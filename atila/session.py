@@ -15,7 +15,7 @@ from atila.cookies import NEVER, LenientMapping, placement
 from atila.errors import ConfigError
 from atila.sealing import check_key
 from atila.session_space import Space
-from atila.session_store import CookieStore
+from atila.session_store import CookieStore, check_store
 from atila.strict_json import SCALARS, simplify
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Sessions:
         timeout: seconds that a session lives after its last change; None for 1200.
         store: None for encrypted cookies.
 
-    Raises ``ConfigError`` for what is no key and for a timeout that no session could reach.
+    Raises ``ConfigError`` for what is no key or store, and for a timeout that nothing could reach.
     """
 
     __slots__ = ("securekey", "store", "timeout")
@@ -53,7 +53,7 @@ class Sessions:
             self.timeout = TIMEOUT if timeout is None else _seconds(timeout)
         except ValueError as exc:
             raise ConfigError(str(exc)) from None
-        self.store: SessionStore = CookieStore() if store is None else store
+        self.store: SessionStore = CookieStore() if store is None else check_store(store)
 
 
 class Session(LenientMapping):

@@ -49,6 +49,19 @@ class SessionStore(Protocol):
         """Forget a record; nothing happens when it isn't there."""
 
 
+def check_store(store: SessionStore) -> SessionStore:
+    """The store. Raises ``ConfigError`` for an object that is none."""
+    members = ("blocking", "load", "save", "delete")
+    if isinstance(store, type) or not all(hasattr(store, name) for name in members):
+        # What it is, not what it has: that may be a password.
+        kind = "a class" if isinstance(store, type) else f"of type {type(store).__name__}"
+        raise ConfigError(
+            f"session_store is {kind}, which is no store: give an object with blocking, load, save "
+            "and delete, such as RedisSessionStore('redis://localhost:6379/0')"
+        )
+    return store
+
+
 class CookieStore:
     """Sessions travel in their cookies: the record is the ticket.
 

@@ -2,142 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from typing import TYPE_CHECKING, Any
-
 import pytest
-from browser import Jar, SetCookie
-from driving import Answer, Driver
+from driving import HTML, Driver
+from state_apps import WAYS, Browser, browser_of, declare, new_app, pool, running, spoil
 
-from atila import Atila
-from skitai.executors.threads import ThreadPool
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-KEY = "ds8fdsflksdjf9879dsf;?<>Asda"
-HTML = {"Accept": "text/html"}
-WAYS = ("plain", "async", "waiting", "generator", "iterator", "async generator")
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPool]:
-    made = ThreadPool(4, 100)
-    yield made
-    made.stop(5)
-
-
-class Browser:
-    """A client that keeps cookies.
-
-    Attributes:
-        jar: what it keeps.
-        sent: what the last answer has set.
-    """
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        self.jar = Jar()
-        self.sent: list[SetCookie] = []
-
-    def get(self, target: str = "/", **headers: str) -> Answer:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.jar.header:
-            named["Cookie"] = self.jar.header
-        answer = self.driver.request("GET", target, named)
-        self.sent = self.jar.take(answer.all("Set-Cookie"))
-        return answer
-
-    def text(self, target: str = "/", **headers: str) -> str:
-        answer = self.get(target, **headers)
-        assert answer.status == 200, answer.text
-        return answer.text
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(cookie.name for cookie in self.sent)
-
-
-def new_app(name: str = "state") -> Atila:
-    app = Atila(name)
-    app.securekey = KEY
-    return app
-
-
-def declare(app: Atila, rule: str, way: str, work: Callable[[Any], Any]) -> None:
-    """A route whose function does the same work in another way."""
-    route = app.route(rule)
-    if way == "plain":
-
-        @route
-        def plain(was):
-            return work(was)
-
-    elif way == "async":
-
-        @route
-        async def at_once(was):
-            return work(was)
-
-    elif way == "waiting":
-
-        @route
-        async def waiting(was):
-            await asyncio.sleep(0)
-            return work(was)
-
-    elif way == "generator":
-
-        @route
-        def generator(was):
-            yield work(was)
-
-    elif way == "iterator":
-
-        @route
-        def iterator(was):
-            return map(work, [was])
-
-    else:
-
-        @route
-        async def asynchronous(was):
-            await asyncio.sleep(0)
-            yield work(was)
-
-
-def watch(app: Atila) -> None:
-    """Hooks that do nothing: the same functions run in a pipeline."""
-    app.before_request(lambda was: None)
-    app.finish_request(lambda was, response: None)
-    app.teardown_request(lambda was: None)
-
-
-@pytest.fixture(params=[(way, hooks) for way in WAYS for hooks in (False, True)], ids=str)
-def running(request: pytest.FixtureRequest, pool: ThreadPool) -> Callable[..., Browser]:
-    """Makes a browser for an app whose routes do some work, in each way that there is."""
-    way, hooks = request.param
-
-    def run(configure: Callable[[Atila], Any] | None = None, **routes: Any) -> Browser:
-        app = new_app()
-        if hooks:
-            watch(app)
-        for name, work in routes.items():
-            declare(app, f"/{name.removeprefix('index')}", way, work)
-        if configure is not None:
-            configure(app)
-        return Browser(Driver(app, pool=pool))
-
-    return run
-
-
-def browser_of(work: Callable[[Any], Any], **options: Any) -> Browser:
-    """A browser for an app with one plain function."""
-    app = new_app()
-    declare(app, "/", "plain", work)
-    return Browser(Driver(app, **options))
-
+__all__ = ["pool", "running"]
 
 # -- wherever a function runs
 
@@ -167,13 +36,6 @@ def test_who_leaves_nothing_gets_nothing(running):
     browser = running(index=look)
     assert browser.text() == "None None []"
     assert browser.sent == []
-
-
-def spoil(was):
-    """Leave something everywhere."""
-    was.cookie["theme"] = "dark"
-    was.session["user"] = "hans"
-    was.mbox.send("saved")
 
 
 def refuse(was):
@@ -283,6 +145,24 @@ def test_an_error_that_is_returned_leaves_nothing():
     browser = browser_of(work)
     assert browser.get().status == 404
     assert browser.sent == []
+
+
+@pytest.mark.parametrize(
+    "finish",
+    [
+        lambda was: was.API("409 Conflict", reason="taken"),
+        lambda was: was.response("409 Conflict", "taken"),
+        lambda was: was.Fault("409 Conflict", "taken"),
+    ],
+)
+def test_an_answer_with_the_status_of_an_error_is_an_answer(finish):
+    def work(was):
+        spoil(was)
+        return finish(was)
+
+    browser = browser_of(work)
+    assert browser.get().status == 409
+    assert browser.names == ["ATLMBX_", "ATLSES_", "theme"]
 
 
 def test_what_a_file_leaves(tmp_path):
@@ -486,197 +366,8 @@ def test_a_stream_that_breaks_off_has_sent_what_it_left_before(log):
     assert browser.names == ["ATLSES_"]
 
 
-# -- where a cookie is valid
-
-
-def test_a_cookie_is_valid_where_its_app_is_mounted_and_a_session_everywhere():
-    app = new_app()
-    declare(app, "/", "plain", lambda was: spoil(was) or "")
-    for point, path in (("/", "/"), ("/shop/", "/shop"), ("/a/b/", "/a/b")):
-        browser = Browser(Driver(app, point=point))
-        browser.get(point)
-        paths = {cookie.name: cookie.attributes["path"] for cookie in browser.sent}
-        assert paths == {"theme": path, "ATLSES_": "/", "ATLMBX_": "/"}
-
-
-def test_a_cookie_with_all_its_attributes():
-    def work(was):
-        was.cookie.set(
-            "user_id", "hans roh", expires=60, path="/a", domain="example.com", secure=True,
-            http_only=True, same_site="Strict",
-        )  # fmt: skip
-        return ""
-
-    (line,) = browser_of(work).get().all("Set-Cookie")
-    assert re.fullmatch(
-        r"user_id=hans\+roh; path=/a; expires=\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT; "
-        r"domain=example\.com; SameSite=Strict; Secure; HttpOnly",
-        line,
-    )
-
-
-def test_cookies_are_removed():
-    app = new_app()
-    declare(app, "/remove", "plain", lambda was: was.cookie.remove("a") or str(was.cookie["a"]))
-    declare(app, "/clear", "plain", lambda was: was.cookie.clear() or str(dict(was.cookie)))
-    browser = Browser(Driver(app))
-    browser.jar.cookies.update(a="1", b="2", ATLSES_="x")
-    assert browser.text("/remove") == "None"
-    assert browser.jar.cookies == {"b": "2", "ATLSES_": "x"}
-    browser.get("/clear")
-    assert browser.jar.cookies == {"ATLSES_": "x"}
-
-
-@pytest.mark.parametrize(
-    ("scheme", "headers", "secure"),
-    [
-        ("http", {}, False),
-        ("https", {}, True),
-        ("http", {"X_Forwarded_Proto": "https"}, True),
-        ("http", {"X_Forwarded_Proto": "HTTPS, http"}, True),
-        ("http", {"X_Forwarded_Proto": "http"}, False),
-        ("http", {"X_Forwarded_Proto": "http, https"}, False),
-        ("http", {"X_Forwarded_Proto": "httpss"}, False),
-    ],
-)
-def test_over_https_session_messages_and_csrf_token_are_for_https_only(
-    scheme, headers, secure, monkeypatch
-):
-    def work(was):
-        was.session["a"] = 1
-        was.mbox.send("a")
-        return was.csrf_token
-
-    monkeypatch.setattr("driving.Channel.scheme", scheme)
-    browser = browser_of(work)
-    browser.get(**headers)
-    assert {cookie.name: "secure" in cookie.attributes for cookie in browser.sent} == {
-        "ATLSES_": secure, "ATLMBX_": secure, "XSRF_TOKEN": secure,
-    }  # fmt: skip
-
-
-def test_behind_a_proxy_the_address_of_the_client_counts(monkeypatch):
-    monkeypatch.setattr("driving.Channel.peer", ("127.0.0.1", 40000))
-    app = new_app()
-    declare(app, "/login", "plain", lambda was: was.session.set("user", "hans") or "")
-    declare(app, "/", "plain", lambda was: str(was.session.getv("user")))
-    browser = Browser(Driver(app))
-    browser.get("/login", X_Forwarded_For="8.8.8.8")
-    assert browser.text(X_Forwarded_For="8.8.8.8") == "hans"
-    assert browser.text(X_Forwarded_For="9.9.9.9") == "None"
-    assert browser.text(X_Forwarded_For="8.8.8.8, 9.9.9.9") == "None"
-    assert browser.text() == "None"
-
-
-# -- messages
-
-
-def test_messages_wait_over_a_redirect_for_the_page(tmp_path):
-    """The example of the seed."""
-    (tmp_path / "templates").mkdir()
-    (tmp_path / "templates" / "msg.htm").write_text(
-        '{% for mid, category, created, valid, msg, extra in was.mbox.get ("flash", "alram") %}'
-        '<li class="{{category}}"> {{ msg }}</li>{% endfor %}{{ name }}'
-    )
-    app = new_app()
-
-    @app.route("/msg")
-    def msg(was):
-        was.mbox.send("This is Flash Message", "flash")
-        was.mbox.send("This is Alert Message Kept by 60 seconds", "alram", valid=60)
-        was.mbox.send("for another page", "news")
-        return was.redirect(was.urlfor(showmsg, "Hans Roh"), status="302 Object Moved")
-
-    @app.route("/showmsg")
-    def showmsg(was, name):
-        return was.render("msg.htm", name=name)
-
-    browser = Browser(Driver(app, home=tmp_path))
-    moved = browser.get("/msg")
-    assert moved.status == 302
-    alarm = '<li class="alram"> This is Alert Message Kept by 60 seconds</li>'
-    flash = '<li class="flash"> This is Flash Message</li>'
-    assert browser.text(str(moved["Location"])) == f"{flash}{alarm}Hans Roh"
-    assert browser.text(str(moved["Location"])) == f"{alarm}Hans Roh"
-
-
-# -- shared caches
-
-
-READS = {
-    "session": lambda was: str(was.session["a"]),
-    "message": lambda was: str(was.mbox.get()),
-    "cookie": lambda was: str(was.cookie["a"]),
-    "csrf": lambda was: was.csrf_token,
-    "stored": lambda was: was.session.set("a", 1) or "",
-}
-
-
-@pytest.mark.parametrize("read", READS.values(), ids=list(READS))
-def test_caches_are_told_that_a_page_depends_on_cookies(running, read):
-    browser = running(index=read)
-    assert browser.get()["Vary"] == "Cookie"
-
-
-def test_a_page_that_looks_at_no_cookie_does_not_vary(running):
-    def work(was):
-        was.response.set_max_age(60)
-        return was.request.path
-
-    browser = running(index=work)
-    browser.jar.cookies["a"] = "1"
-    assert browser.get()["Vary"] is None
-
-
-def test_a_cookie_that_is_only_set_does_not_let_the_page_vary():
-    def work(was):
-        was.cookie["seen"] = "yes"
-        was.cookie.set("old", "", 0)
-        return "seen"
-
-    browser = browser_of(work)
-    browser.jar.cookies["a"] = "1"
-    assert browser.get()["Vary"] is None
-
-
-def test_what_a_page_depends_on_is_added_to_what_it_said_itself():
-    def work(was):
-        was.response.add_vary("Accept-Language")
-        return str(was.session["a"])
-
-    assert browser_of(work).get()["Vary"] == "Accept-Language, Cookie"
-
-
-@pytest.mark.parametrize("headers", [{}, HTML])
-@pytest.mark.parametrize("page", [False, True])
-def test_an_error_that_depends_on_a_cookie_says_so_too(running, page, headers):
-    def configure(app):
-        if page:
-            app.default_error_handler(lambda was, error: "<p>failed</p>")
-
-    def work(was):
-        if was.session["user"] is None:
-            raise was.Error("404 Not Found")
-        return ""
-
-    answer = running(configure, index=work).get(**headers)
-    assert (answer.status, answer["Vary"]) == (404, "Cookie")
-
-
-def test_a_status_that_depends_on_a_cookie_says_so_too():
-    def work(was):
-        was.response.set_etag(f"page of {was.session['user']}")
-        return "page"
-
-    browser = browser_of(work)
-    etag = str(browser.get()["ETag"])
-    answer = browser.get(If_None_Match=etag)
-    assert (answer.status, answer["Vary"]) == (304, "Cookie")
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stream_that_fails_at_once_gets_the_page_of_the_app(way, pool):
-    """Not about cookies, but about who answers: without hooks nobody did."""
     for threads in (None, pool):
         app = new_app()
         app.default_error_handler(lambda was, error: f"<p>{error['code']}</p>")
