@@ -17,7 +17,7 @@ from atila.failures import FAILURES, as_http_error
 from atila.file_results import FILES
 from atila.invoking import drive, from_loop, from_thread
 from atila.results import send, send_from_loop
-from atila.streams import is_stream, send_async_stream, send_stream
+from atila.streams import in_context, is_stream, send_async_stream, send_stream
 from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ class Pipeline:
                     await self._finish(was, result)
                     return
                 if is_stream(result):
-                    streaming = True
-                    send_stream(was, result, lambda exc: self._stream_ended(was, result, exc))
+                    pieces = in_context(result) if self._watched else result
+                    send_stream(was, pieces, lambda exc: self._stream_ended(was, result, exc))
+                    streaming = True  # from here on it ends by itself
                     return
             result = await self._finish(was, result)
             await self._send(was, result)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from atila.was import Was
 
 HTML = "text/html; charset=utf-8"
+_END: Any = object()
 
 
 def is_stream(result: Any) -> bool:
@@ -85,6 +87,18 @@ def _begun(was: Was, head: Head, result: Any) -> Iterator[Any]:
     finally:
         if hasattr(pieces, "close"):
             pieces.close()
+
+
+def in_context(result: Any) -> Iterator[Any]:
+    """The pieces of an iterator; all of them are made in the present context, in any thread."""
+    context = copy_context()
+    pieces = iter(result)
+    try:
+        while (piece := context.run(next, pieces, _END)) is not _END:
+            yield piece
+    finally:
+        if hasattr(pieces, "close"):
+            context.run(pieces.close)
 
 
 async def send_async_stream(was: Was, pieces: AsyncGenerator[Any, None]) -> None:

@@ -441,6 +441,26 @@ def test_a_stream_that_fails_at_once_gets_an_error_answer(runtime, log):
     assert trace == [name for name in FAILURE if name != "handler"]
 
 
+def test_a_stream_whose_head_fails_is_torn_down_too(runtime, log):
+    trace = Trace()
+
+    def pieces(was):
+        yield "never"
+
+    def handler(was):
+        was.session["much"] = "x" * 5000
+        return pieces(was)
+
+    app = Atila("stream")
+    app.securekey = "k" * 32
+    trace.watch(app)
+    runtime.route(app, "/", handler)
+    assert runtime.drive(app).get("/").status == 500
+    expected = [name for name in FAILURE if name != "handler"]
+    wait_for(trace, len(expected))
+    assert trace == expected
+
+
 def test_teardown_runs_when_the_client_leaves_a_stream(runtime):
     trace = Trace()
 
