@@ -235,6 +235,13 @@ class Request(RequestHead):
         """Whether ``set_cookie_values`` will wait for a server: the loop must not call it then."""
         return self._session is not None and self._session.saving_waits
 
+    def dejwt(self, token: str | None = None, salt: str | bytes | None = None) -> Fields:
+        """``was.decode_jwt``: claims of a token, by default the bearer token of this request."""
+        if token is None:
+            token = bearer_token(self._exchange.request.headers.get("authorization"))
+        key = key_bytes(self._app.salt if salt is None else salt, "was.request.dejwt")
+        return decode_jwt(token, key)
+
     def set_cookie_values(self) -> list[str]:
         """Values of the Set-Cookie headers of the response; called once, when it is sent."""
         values: list[str] = []

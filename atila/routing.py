@@ -194,9 +194,9 @@ class Route:
     def describe(self) -> dict[str, Any]:
         """The route for ``was.request.routable`` (seed, Route Options).
 
-        It has every option by its name, and in ``options``. Beside them: ``route`` is the rule with its module's point, ``func_id`` the resource
-        id; ``args``, ``keywords`` and ``defaults`` are names and defaults of the function's
-        parameters, ``urlargs`` is how many of them are in the path.
+        It has every option by its name, and in ``options``. Beside them: ``route`` is the rule with
+        its module's point, ``func_id`` the resource id; ``args``, ``keywords`` and ``defaults`` are
+        names and defaults of the function's parameters, ``urlargs`` how many are in the path.
         """
         signature = self.signature
         return {

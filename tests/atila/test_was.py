@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 
 import pytest
 from driving import Driver, answer
@@ -150,6 +151,31 @@ def test_skitai_was_is_that_of_the_running_request(wanted):
             pool.stop(5)
     with pytest.raises(RuntimeError, match="there is no request here"):
         _ = wanted.request
+
+
+def test_skitai_was_is_known_to_every_piece_of_a_stream(wanted):
+    app = Atila("current")
+    seen = []
+
+    @app.on("piece")
+    def on_piece(was, token):
+        seen.append(was.request.args["token"] == token)
+
+    @app.route("/stream/<token>")
+    def stream(was, token):
+        try:
+            for _ in range(4):
+                app.emit("piece", token)
+                yield f"{wanted.request.args['token']} {threading.current_thread().name} "
+        finally:
+            seen.append(wanted.request is was.request)
+
+    pool = ThreadPool(3, 10)
+    driver = Driver(app, pool=pool, slow=True)  # it waits for the client behind each piece
+    for token in ("a", "b"):
+        assert driver.get(f"/stream/{token}").text.split()[::2] == [token] * 4
+    pool.stop(5)
+    assert seen == [True] * 10
 
 
 def again(app):
