@@ -99,7 +99,9 @@ def perform(request: Request) -> str:
         parts.hostname or "", parts.port, timeout=request.max_time
     )
     try:
-        connection.putrequest(request.method, target, skip_accept_encoding=True)
+        connection.putrequest(
+            request.method, target, skip_host="Host" in request.headers, skip_accept_encoding=True
+        )
         for name, value in request.headers.items():
             connection.putheader(name, value)
         if request.body is not None:
