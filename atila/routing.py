@@ -299,6 +299,8 @@ class Router:
                 short, emptied = rule.shortened(), rule.emptied()
                 if short is not None and emptied and rule.names[-1] in route.signature.defaults:
                     shortened.append((Rule(short), route, -depth))
+                    if route.mntopt.get("point") == short != "/":  # a module has both, as an app
+                        shortened.append((Rule(f"{short}/"), route, -depth))
                     if rule.is_path(len(rule.names) - 1):
                         self._table(patterns, Rule(emptied)).add(route, -depth, written=False)
                 self._table(patterns, rule).add(route, -depth)

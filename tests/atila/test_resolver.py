@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from driving import Channel, Driver
+from driving import Channel, Driver, module
 
 from atila import Atila
 from atila.errors import ConfigError
@@ -287,6 +287,20 @@ def test_at_the_root_both_are_the_same():
     driver = Driver(app)
     assert driver.get("/").text == "bare"
     assert app.urls.build("h0") == "/"
+
+
+def test_a_default_at_the_root_of_a_module_answers_with_and_without_a_slash():
+    def mount(app):
+        @app.route("/<int:id>")
+        def show(was, id=None):
+            return f"{id} {was.urlfor('sub.show')}"
+
+    sub = module("app.sub", __mount__=mount)
+    root = module("app", __setup__=lambda app: app.mount("/sub", sub))
+    driver = Driver(Atila("module"), module=root, point="/shop/")
+    assert driver.get("/shop/sub").text == "None /shop/sub"
+    assert driver.get("/shop/sub/").text == "None /shop/sub"
+    assert driver.get("/shop/sub/5").text == "5 /shop/sub"
 
 
 # Hostile paths

@@ -25,12 +25,15 @@ PATHS = st.builds(
 )
 
 
-def make_route(number, rule, methods):
+def make_route(number, rule, methods, defaults=False):
     for name in "pqr":
         rule = rule.replace("{}", name, 1)
 
-    def handler(was, **parameters): ...
+    def required(was, **parameters): ...
 
+    def optional(was, p=None, q=None, r=None): ...
+
+    handler = optional if defaults else required
     route = Route(rule, handler, Signature(handler), f"r{number}", {"methods": methods}, {})
     route.endpoint = number
     return route
@@ -64,13 +67,38 @@ def fits(rule: Rule, path: str) -> list[dict]:
     return read(expected, given_pieces, {})
 
 
+def implied_by(route):
+    """The rules that a default of the last parameter stands for: an empty one, and none at all."""
+    text = route.rule.text
+    if not text.endswith(">") or not route.signature.defaults:
+        return [], []
+    cut = text[: text.rindex("<")]
+    return ([cut] if text[len(cut) :].startswith("<path:") else []), [cut.rstrip("/") or "/"]
+
+
+def table_of(routes):
+    """The routes of each rule by method, in the order in which rules are tried."""
+    table, implied = {}, []
+    for route in routes:
+        emptied, shortened = implied_by(route)
+        for text in emptied:
+            table.setdefault(text, {})  # before the rule itself, which matches the same
+        implied += [(text, route) for text in emptied]
+        for name in set(route.methods) - {"OPTIONS"}:
+            table.setdefault(route.rule.text, {})[name] = route
+    implied = sorted(
+        implied + [(text, route) for route in routes for text in implied_by(route)[1]],
+        key=lambda pair: pair[1].endpoint,
+    )
+    for text, route in implied:
+        for name in set(route.methods) - {"OPTIONS"}:
+            table.setdefault(text, {}).setdefault(name, route)
+    return table
+
+
 def model(routes, method, path):
     """What the documentation of ``Router`` says, without any regard to speed."""
-    table = {}
-    for route in routes:
-        methods = set(route.methods) - {"OPTIONS"}
-        for name in methods:
-            table.setdefault(route.rule.text, {})[name] = route
+    table = table_of(routes)
     for answers in table.values():
         if "GET" in answers:
             answers.setdefault("HEAD", answers["GET"])
@@ -93,12 +121,12 @@ def model(routes, method, path):
 
 @settings(max_examples=400, deadline=None)
 @given(
-    st.lists(st.tuples(RULES, METHODS), max_size=6),
+    st.lists(st.tuples(RULES, METHODS, st.booleans()), max_size=6),
     st.sampled_from(["GET", "HEAD", "PUT", "POST"]),
     st.lists(PATHS, min_size=1, max_size=6),
 )
 def test_the_router_agrees_with_the_model(declared, method, paths):
-    routes = [make_route(at + 1000, rule, methods) for at, (rule, methods) in enumerate(declared)]
+    routes = [make_route(at + 1000, *given) for at, given in enumerate(declared)]
     router = Router(routes)
     for path in paths:
         try:
