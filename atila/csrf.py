@@ -87,7 +87,7 @@ class CsrfMethods:
         ``csrf_verify`` is the same.
         """
         kept = _kept(self.cookie)
-        sent = self.request.headers.get(HEADER)
+        sent = self.request.get_header(HEADER)
         in_field = sent is None
         if in_field:
             sent = self._field()

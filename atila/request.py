@@ -221,7 +221,7 @@ class Request(RequestHead):
         Raises ``ConfigError`` when the app has no ``securekey``.
         """
         if self._jwt is None:
-            token = bearer_token(self.headers.get("authorization"))
+            token = bearer_token(self._exchange.request.headers.get("authorization"))
             self._jwt = decode_jwt(token, key_bytes(self._app.salt, "was.request.JWT"))
         return self._jwt
 
