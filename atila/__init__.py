@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from atila.api import API
 from atila.app import Atila
 from atila.errors import HTTPError
-from atila.events import (
+from atila.life.events import (
     EVT_BEFORE_MOUNT,
     EVT_BEFORE_RELOAD,
     EVT_BEFORE_UMOUNT,
@@ -20,8 +19,9 @@ from atila.events import (
     EVT_SPEC_CREATED,
     EVT_UMOUNTED,
 )
-from atila.file_results import File
-from atila.loading import load
+from atila.life.loading import load
+from atila.results.api import API
+from atila.results.files import File
 from skitai import preference
 
 __all__ = [

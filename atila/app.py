@@ -7,28 +7,28 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import skitai
-from atila.auth import AuthDecorators, Authentication, Authenticators
+from atila.access.auth import AuthDecorators, Authentication, Authenticators
+from atila.access.csrf import CsrfDecorators
+from atila.access.permissions import PermissionDecorators, Permissions
 from atila.context import AppContext
-from atila.csrf import CsrfDecorators
-from atila.declaring import RouteDecorators
-from atila.encoding import encode, make_encoder
 from atila.endpoints import RouteEndpoint
 from atila.error_handlers import ErrorDecorators, ErrorHandlers
 from atila.errors import ConfigError
-from atila.events import EventBus, EventDecorators
 from atila.hooks import HookDecorators, Hooks
-from atila.inspection import InspectDecorators, requirements_of
-from atila.lifecycle import Lifecycle
-from atila.maintenance import MaintainDecorators, Maintenance
-from atila.modules import ModuleMethods
-from atila.permissions import PermissionDecorators, Permissions
-from atila.precedence import arrange
+from atila.life.events import EventBus, EventDecorators
+from atila.life.lifecycle import Lifecycle
+from atila.life.maintenance import MaintainDecorators, Maintenance
+from atila.life.modules import ModuleMethods
 from atila.prework import CacheTimes, PreworkDecorators
-from atila.resolver import Resolver
-from atila.results import SENDERS, senders_of
-from atila.session import Sessions
-from atila.templates import TemplateDecorators, Templates
-from atila.urls import Urls
+from atila.results.encoding import encode, make_encoder
+from atila.results.senders import SENDERS, senders_of
+from atila.routing.declaring import RouteDecorators
+from atila.routing.precedence import arrange
+from atila.routing.resolver import Resolver
+from atila.routing.urls import Urls
+from atila.state.session import Sessions
+from atila.templating.templates import TemplateDecorators, Templates
+from atila.validation.inspection import InspectDecorators, requirements_of
 from skitai.handlers.peers import Peers
 from skitai.stores.local import LocalStore
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from atila.prework import Times
-    from atila.routing import Route
-    from atila.session_store import SessionStore
+    from atila.routing.router import Route
+    from atila.state.session_store import SessionStore
     from skitai.executors.threads import ThreadPool
     from skitai.handlers.interface import Endpoint
     from skitai.server.exchange import Exchange

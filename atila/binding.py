@@ -9,16 +9,16 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from atila.converters import to_path, to_text
 from atila.errors import ConfigError, HTTPError
-from atila.hints import compile_hints
+from atila.routing.converters import to_path, to_text
+from atila.validation.hints import compile_hints
 from atila.was import Was
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atila.hints import Check
-    from atila.routing import Rule
+    from atila.routing.router import Rule
+    from atila.validation.hints import Check
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

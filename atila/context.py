@@ -14,9 +14,9 @@ import skitai
 import skitai.current
 from atila.errors import HTTPError
 from atila.journal import LogMethods
+from atila.routing.urls import UrlMethods
 from atila.temporary import TemporaryFiles
-from atila.tokens import TokenMethods
-from atila.urls import UrlMethods
+from atila.tokens.methods import TokenMethods
 
 if TYPE_CHECKING:
     from atila.app import Atila

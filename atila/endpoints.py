@@ -11,18 +11,18 @@ import dis
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from atila.admission import Admission
+from atila.access.admission import Admission
+from atila.access.cors import answers_preflight
 from atila.binding import compile_call
 from atila.context import is_watched
-from atila.cors import answers_preflight
 from atila.failures import FAILURES, answer_failure
 from atila.hooks import compile_guards
 from atila.invoking import drive, from_loop, from_thread
 from atila.pipeline import PARSED_ON_LOOP, Pipeline, parse_large
 from atila.prework import after_steps
-from atila.results import send, send_from_loop
+from atila.results.senders import send, send_from_loop
+from atila.results.streams import send_async_stream
 from atila.steps import Kind
-from atila.streams import send_async_stream
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
@@ -31,10 +31,10 @@ from skitai.server.exchange import ClientGone
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from atila.access.auth import Authenticators
     from atila.app import Atila
-    from atila.auth import Authenticators
     from atila.error_endpoint import ErrorEndpoint
-    from atila.routing import Route
+    from atila.routing.router import Route
     from atila.steps import Step
     from skitai.server.exchange import Exchange
 

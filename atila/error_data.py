@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from atila.api import trace_lines
+from atila.results.api import trace_lines
 from skitai.wire.dates import format_date
 
 if TYPE_CHECKING:

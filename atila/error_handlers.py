@@ -12,9 +12,9 @@ from atila.error_data import error_data
 from atila.errors import ConfigError, HTTPError
 from atila.failures import FAILURES, answer_error, answer_failure, explain, kept_fields, shown_cause
 from atila.invoking import from_loop
-from atila.results import send, send_from_loop
+from atila.results.senders import send, send_from_loop
+from atila.results.streams import is_stream, send_stream
 from atila.steps import Step, step_of
-from atila.streams import is_stream, send_stream
 from skitai.server.error_page import wants_html
 from skitai.server.exchange import ClientGone
 

@@ -13,7 +13,7 @@ import orjson
 
 from atila.debug_page import render_debug_page
 from atila.errors import HTTPError
-from atila.heads import head_of
+from atila.results.heads import head_of
 from skitai.server.error_page import error_fields, render_error, wants_html
 from skitai.server.representation import Head, add_vary
 

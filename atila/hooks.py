@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atila.app import Atila
-    from atila.routing import Route
+    from atila.routing.router import Route
     from atila.was import Was
 
 F = TypeVar("F", bound="Callable[..., Any]")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from atila.context import current, is_watched
 from atila.errors import HTTPError
 from atila.failures import FAILURES, as_http_error
-from atila.file_results import FILES
 from atila.invoking import drive, from_loop, from_thread
-from atila.results import send, send_from_loop
-from atila.streams import in_context, is_stream, send_async_stream, send_stream
+from atila.results.files import FILES
+from atila.results.senders import send, send_from_loop
+from atila.results.streams import in_context, is_stream, send_async_stream, send_stream
 from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:

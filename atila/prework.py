@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from atila.app import Atila
-    from atila.routing import Route
+    from atila.routing.router import Route
     from atila.was import Was
 
     Stamp = Any

@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atila.arguments import form_body, json_body, query_arguments
-from atila.cookies import Cookie
 from atila.environ import make_environ
 from atila.journal import transaction_id
-from atila.jwt_claims import bearer_token, decode_jwt
-from atila.mbox import MessageBox
 from atila.request_head import RequestHead
-from atila.sealing import key_bytes
-from atila.session import Session
+from atila.state.cookies import Cookie
+from atila.state.mbox import MessageBox
+from atila.state.sealing import key_bytes
+from atila.state.session import Session
+from atila.tokens.jwt_claims import bearer_token, decode_jwt
 
 if TYPE_CHECKING:
     from atila.app import Atila
-    from atila.routing import Route
+    from atila.routing.router import Route
     from skitai.server.exchange import Exchange
 
 _UNREAD: Any = object()

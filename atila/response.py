@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from atila.api import API, Fault
 from atila.errors import HTTPError
+from atila.results.api import API, Fault
 from skitai.errors import REASONS, parse_status
 from skitai.server.representation import Fields, Head, add_vary
 from skitai.wire.conditional import evaluate

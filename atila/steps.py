@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atila.app import Atila
-    from atila.routing import Route
+    from atila.routing.router import Route
 
 _GUARDS = "__atila_guards__"
 

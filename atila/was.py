@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from atila.access.csrf import CsrfMethods
 from atila.context import AppContext
-from atila.csrf import CsrfMethods
 from atila.errors import HTTPError
-from atila.otp import generate_otp
 from atila.request import Request
 from atila.response import Response
-from atila.result_methods import ResultMethods
+from atila.results.methods import ResultMethods
 from atila.steps import is_async
+from atila.tokens.otp import generate_otp
 from skitai.wire.forms import MalformedForm, parse_query
 
 if TYPE_CHECKING:
     from atila.app import Atila
-    from atila.cookies import Cookie
-    from atila.mbox import MessageBox
-    from atila.routing import Route
-    from atila.session import Session
+    from atila.routing.router import Route
+    from atila.state.cookies import Cookie
+    from atila.state.mbox import MessageBox
+    from atila.state.session import Session
     from skitai.server.exchange import Exchange
 
 __all__ = ["Was", "generate_otp"]

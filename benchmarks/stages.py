@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from atila import API, Atila
 from atila.binding import compile_call
-from atila.results import send
+from atila.results.senders import send
 from atila.was import Was
 from skitai.config import Settings
 from skitai.handlers.app import AppHandler

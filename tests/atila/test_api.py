@@ -8,8 +8,8 @@ import pytest
 from driving import Driver, answer, returning
 
 from atila import API, Atila
-from atila.api import Fault
 from atila.response import Response
+from atila.results.api import Fault
 from atila.was import Was
 
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atila import Atila
-from atila.auth import KINDS, Authenticators, Claims, kind_of
+from atila.access.auth import KINDS, Authenticators, Claims, kind_of
+from atila.access.passwords import Account, User, account_of, first_hash, quoted
 from atila.errors import ConfigError
-from atila.passwords import Account, User, account_of, first_hash, quoted
 from atila.steps import Kind, guards_of
 
 MD5 = first_hash("MD5", "kim", "App", "secret")

@@ -10,7 +10,7 @@ from browser import Jar, read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atila.cookies import MAX_COOKIES, MAX_HEADER, MAX_SIZE, NEVER, Cookie, parse_cookies
+from atila.state.cookies import MAX_COOKIES, MAX_HEADER, MAX_SIZE, NEVER, Cookie, parse_cookies
 from skitai.wire.dates import parse_date
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

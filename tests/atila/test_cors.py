@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atila import Atila
-from atila.cors import CorsPolicy, requested_method
+from atila.access.cors import CorsPolicy, requested_method
 from atila.errors import ConfigError, HTTPError
 from skitai.server.exchange import Exchange
 from skitai.wire.http1 import encode_fields

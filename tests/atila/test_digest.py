@@ -9,7 +9,7 @@ from digest_client import answer, facts, strongest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atila.digest import (
+from atila.access.digest import (
     WINDOW,
     DigestCredentials,
     DigestScheme,
@@ -17,7 +17,7 @@ from atila.digest import (
     expected_response,
     parse_parameters,
 )
-from atila.passwords import Account, first_hash
+from atila.access.passwords import Account, first_hash
 from skitai.wire.request import Request
 
 SECRET = b"of all workers"

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atila import Atila
-from atila.encoding import DATETIMES, encode, make_encoder
 from atila.errors import ConfigError
+from atila.results.encoding import DATETIMES, encode, make_encoder
 
 HUGE = 2**64
 KST = timezone(timedelta(hours=9))

@@ -9,7 +9,7 @@ import threading
 import pytest
 from driving import Driver, module
 
-import atila.events as events
+import atila.life.events as events
 from atila import Atila
 from atila.context import AppContext
 from atila.errors import ConfigError

@@ -27,11 +27,11 @@ from typing_extensions import TypeAliasType
 
 from atila import Atila
 from atila.binding import Signature
-from atila.conversions import conversion_of
-from atila.hints import compile_hints
-from atila.refusal import Refused
-from atila.routing import Rule
+from atila.routing.router import Rule
 from atila.uploads import Upload
+from atila.validation.conversions import conversion_of
+from atila.validation.hints import compile_hints
+from atila.validation.refusal import Refused
 
 if TYPE_CHECKING:
     from nowhere import Unknown

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atila import Atila
-from atila.mbox import PURPOSE as BOX
-from atila.ott import PURPOSE as TOKEN
-from atila.sealing import sealer, signer
-from atila.session_space import PURPOSE as SESSION
+from atila.state.mbox import PURPOSE as BOX
+from atila.state.sealing import sealer, signer
+from atila.state.session_space import PURPOSE as SESSION
+from atila.tokens.ott import PURPOSE as TOKEN
 
 KEY = "ds8fdsflksdjf9879dsf;?<>Asda"
 NAMES = ("ATLSES_", "ATLSES_ADMIN", "ATLSES_RSET", "ATLMBX_", "ATLMBX_ADMIN", "XSRF_TOKEN", "theme")

@@ -9,7 +9,7 @@ from driving import Driver, multipart
 
 from atila import Atila
 from atila.errors import ConfigError
-from atila.inspection import requirements_of
+from atila.validation.inspection import requirements_of
 
 HTML = {"Accept": "text/html"}
 ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

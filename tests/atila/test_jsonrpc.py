@@ -21,7 +21,7 @@ from driving import Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atila.calls import MAX_CALLS
+from atila.rpc.calls import MAX_CALLS
 
 
 @pytest.fixture(scope="module", params=[4, 0], ids=["threads", "no threads"])

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from atila import Atila
-from atila import maintenance as room
 from atila.context import AppContext
 from atila.errors import ConfigError
+from atila.life import maintenance as room
 
 SOON = 0.005  # seconds from one round to the next
 

@@ -9,10 +9,10 @@ from browser import Jar, SetCookie
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atila.cookies import MAX_SIZE, Cookie
 from atila.errors import ConfigError
-from atila.mbox import FORMAT, PURPOSE, MessageBox
-from atila.sealing import from_text, signer
+from atila.state.cookies import MAX_SIZE, Cookie
+from atila.state.mbox import FORMAT, PURPOSE, MessageBox
+from atila.state.sealing import from_text, signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atila import Atila
 from atila.errors import ConfigError
-from atila.minify import make_minifier, strip_lines
+from atila.results.minify import make_minifier, strip_lines
 
 
 def answers(choice, result, **options):

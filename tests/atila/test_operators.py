@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from atila.errors import ConfigError
-from atila.inspection_rules import Rules
-from atila.refusal import Refused
+from atila.validation.inspection_rules import Rules
+from atila.validation.refusal import Refused
 
 UTC = timezone.utc
 

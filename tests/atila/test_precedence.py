@@ -9,8 +9,8 @@ from driving import Driver
 
 from atila import Atila
 from atila.binding import Signature
-from atila.precedence import arrange
-from atila.routing import Resolution, Route, Router
+from atila.routing.precedence import arrange
+from atila.routing.router import Resolution, Route, Router
 
 ORDERS = list(itertools.permutations(range(3)))
 

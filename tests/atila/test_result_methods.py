@@ -9,7 +9,7 @@ import pytest
 from driving import Driver
 
 from atila import API, Atila
-from atila.result_methods import prefers_data
+from atila.results.methods import prefers_data
 from skitai.executors.threads import ThreadPool
 from skitai.handlers.static import StaticHandler
 from skitai.handlers.static_files import StaticDirectory

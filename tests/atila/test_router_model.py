@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atila.binding import Signature
-from atila.converters import CONVERTERS, NoMatch
 from atila.errors import HTTPError
-from atila.routing import Resolution, Route, Router, Rule
+from atila.routing.converters import CONVERTERS, NoMatch
+from atila.routing.router import Resolution, Route, Router, Rule
 
 SEGMENTS = st.sampled_from(["a", "b", "5", "x.y", "me"])
 PIECES = st.one_of(SEGMENTS, st.sampled_from(["<{}>", "<int:{}>", "<float:{}>", "<path:{}>"]))

@@ -12,11 +12,11 @@ from browser import Jar, SetCookie
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atila.cookies import MAX_SIZE, Cookie
 from atila.errors import ConfigError
-from atila.sealing import VERSION, Sealer, from_text, sealer, to_text
-from atila.session import Session, Sessions
-from atila.session_space import PURPOSE
+from atila.state.cookies import MAX_SIZE, Cookie
+from atila.state.sealing import VERSION, Sealer, from_text, sealer, to_text
+from atila.state.session import Session, Sessions
+from atila.state.session_space import PURPOSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

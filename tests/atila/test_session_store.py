@@ -13,10 +13,10 @@ import redis.asyncio
 from browser import Jar
 from redis_server import RedisServer, redis_server
 
-from atila.cookies import Cookie
 from atila.errors import ConfigError, HTTPError
-from atila.session import Session, Sessions
-from atila.session_store import PREFIX, CookieStore, RedisSessionStore
+from atila.state.cookies import Cookie
+from atila.state.session import Session, Sessions
+from atila.state.session_store import PREFIX, CookieStore, RedisSessionStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

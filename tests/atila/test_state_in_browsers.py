@@ -10,7 +10,7 @@ from driving import HTML, Driver
 from state_apps import Browser, browser_of, declare, new_app, pool, running, spoil
 
 from atila.errors import ConfigError
-from atila.session_store import RedisSessionStore
+from atila.state.session_store import RedisSessionStore
 
 __all__ = ["pool", "running"]
 

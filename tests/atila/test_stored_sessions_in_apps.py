@@ -13,7 +13,7 @@ from driving import HTML, Answer, Driver
 from redis_server import RedisServer, redis_server
 
 from atila import Atila
-from atila.session_store import RedisSessionStore
+from atila.state.session_store import RedisSessionStore
 from skitai.executors.threads import ThreadPool
 
 if TYPE_CHECKING:

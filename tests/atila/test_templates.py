@@ -8,7 +8,7 @@ import pytest
 from driving import Driver
 
 from atila import Atila, HTTPError
-from atila.jinja import escapes
+from atila.templating.jinja import escapes
 
 LOOP = "{%% for i in [1, 2, 3] %%}{%% if i == 2 %%}{%% %s %%}{%% endif %%}{{ i }}{%% endfor %%}"
 

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atila.cookies import Cookie
 from atila.errors import ConfigError
-from atila.otp import STEP, generate_otp
-from atila.sealing import from_text, signer, to_text
-from atila.session import Session, Sessions
-from atila.tokens import TokenMethods
+from atila.state.cookies import Cookie
+from atila.state.sealing import from_text, signer, to_text
+from atila.state.session import Session, Sessions
+from atila.tokens.methods import TokenMethods
+from atila.tokens.otp import STEP, generate_otp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

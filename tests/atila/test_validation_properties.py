@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from atila import Atila
-from atila.conversions import conversion_of
-from atila.inspection_rules import Rules
-from atila.refusal import Refused
-from atila.value_rules import VALUE_RULES
+from atila.validation.conversions import conversion_of
+from atila.validation.inspection_rules import Rules
+from atila.validation.refusal import Refused
+from atila.validation.value_rules import VALUE_RULES
 
 
 class Color(Enum):

@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 
 from atila.errors import ConfigError
-from atila.inspection_rules import Rules
-from atila.refusal import Refused
+from atila.validation.inspection_rules import Rules
+from atila.validation.refusal import Refused
 
 ONCE = "is given more than once"
 

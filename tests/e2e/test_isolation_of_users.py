@@ -12,7 +12,7 @@ from http.cookies import SimpleCookie
 import pytest
 from live_service import PATIENCE
 
-from atila.jwt_claims import encode_jwt
+from atila.tokens.jwt_claims import encode_jwt
 
 pytestmark = pytest.mark.e2e
 

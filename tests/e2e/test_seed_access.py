@@ -8,7 +8,7 @@ import pytest
 import requests
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
-from atila.jwt_claims import encode_jwt
+from atila.tokens.jwt_claims import encode_jwt
 
 pytestmark = pytest.mark.e2e
 

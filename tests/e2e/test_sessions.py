@@ -243,7 +243,7 @@ def test_requests_at_the_same_time_never_mix_sessions(launch, browsers, request,
     if store == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
         preference += [
-            "from atila.session_store import RedisSessionStore",
+            "from atila.state.session_store import RedisSessionStore",
             f"pref.session_store = RedisSessionStore ({server.url!r})",
         ]
     service = start(launch, *preference)
@@ -270,7 +270,7 @@ def test_a_session_on_a_server_can_be_ended_there(launch, browsers, redis_server
     service = start(
         launch,
         f"pref.securekey = {KEY!r}",
-        "from atila.session_store import RedisSessionStore",
+        "from atila.state.session_store import RedisSessionStore",
         f"pref.session_store = RedisSessionStore ({redis_server.url!r})",
     )
     with redis_server.client() as kept:
@@ -290,7 +290,7 @@ def test_a_server_that_goes_away_and_comes_back(launch, browsers, redis_server):
     service = start(
         launch,
         f"pref.securekey = {KEY!r}",
-        "from atila.session_store import RedisSessionStore",
+        "from atila.state.session_store import RedisSessionStore",
         f"pref.session_store = RedisSessionStore ({redis_server.url!r})",
     )
     browser = browsers(service)

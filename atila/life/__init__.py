@@ -1,0 +1,1 @@
+"""The life of an app: modules and their hooks, events, maintenance."""

@@ -1,0 +1,1 @@
+"""What a handler returns and how it becomes a response."""

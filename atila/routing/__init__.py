@@ -1,0 +1,1 @@
+"""From paths to routes and back; the app and the endpoints use it."""

@@ -1,0 +1,1 @@
+"""Remote calls, XML-RPC and JSON-RPC, of the routes of an app."""

@@ -1,0 +1,1 @@
+"""Templates of an app; ``was.render`` uses them."""

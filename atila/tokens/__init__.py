@@ -1,0 +1,1 @@
+"""Signed and one-time tokens, password hashes; pure functions, and the methods of ``was``."""

@@ -1,0 +1,1 @@
+"""What the arguments of a request must be: ``@app.inspect`` and type hints."""
