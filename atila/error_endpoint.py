@@ -48,6 +48,8 @@ class ErrorEndpoint:
             exchange.fail(error, self.fields)
 
     async def _render(self, exchange: Exchange) -> None:
+        if exchange.answered:
+            return  # it had a body, which was refused meanwhile
         was = Was(self._app, exchange, None)
         if self.fields:
             was.response.fields = list(self.fields)

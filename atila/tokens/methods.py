@@ -66,7 +66,7 @@ class TokenMethods:
             salt: the key; None for ``securekey``. A public or private key in PEM form for RS256, …
         """
         if token is None:
-            token = bearer_token(self.request.get_header("authorization"))
+            token = bearer_token(self.request.headers.get("authorization"))
         return decode_jwt(token, self._key(salt, "was.decode_jwt"))
 
     mkjwt = encode_jwt

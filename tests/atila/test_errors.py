@@ -8,9 +8,12 @@ import re
 import sys
 
 import pytest
-from driving import HTML, Driver
+from driving import HTML, Channel, Driver
 
 from atila import Atila, HTTPError
+from skitai.server.body import RequestBody
+from skitai.server.exchange import Exchange
+from skitai.wire.request import Request
 
 CRASH = {"code": 50000, "message": "internal server error"}
 
@@ -425,3 +428,22 @@ def test_the_iterator_of_a_coroutine_may_fail_too(log):
         return pieces()
 
     assert driver_of(handler).get("/").json["more_info"] == "no rows"
+
+
+def test_a_page_for_a_request_that_was_refused_meanwhile_is_not_rendered(log):
+    app = Atila("refused")
+    app.error_handler(404)(lambda was, error: "rendered")
+    driver = Driver(app)
+
+    async def run():
+        channel = Channel()
+        exchange = Exchange(channel, Request("POST", "/no", "/no", "", "1.1", HTML), True)
+        exchange.body = RequestBody(None)
+        driver._handler.handle(exchange)
+        exchange.fail(HTTPError(400, "a broken chunk"))
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        return channel.answer
+
+    got = asyncio.run(run())
+    assert (got.status, got.broken) == (400, False)
+    assert not log.records
