@@ -61,22 +61,34 @@ class Resolver:
             return calls
         request = exchange.request
         path = request.path[self._skip :] if self._skip else request.path
-        return self._look_up(exchange, path, self._find)
+        # PERF: `_look_up` written out: 0.15 us of 9 us a request.
+        try:
+            endpoint, exchange.params = self._find(request.method, path)
+        except (Resolution, HTTPError) as verdict:
+            return self._unresolved(exchange, path, self._find, verdict)
+        admit = endpoint.admit
+        return endpoint if admit is None else admit(exchange)
 
     def _look_up(self, exchange: Exchange, path: str, find: Find) -> Endpoint:
+        try:
+            endpoint, exchange.params = find(exchange.request.method, path)
+        except (Resolution, HTTPError) as verdict:
+            return self._unresolved(exchange, path, find, verdict)
+        admit = endpoint.admit
+        return endpoint if admit is None else admit(exchange)
+
+    def _unresolved(
+        self, exchange: Exchange, path: str, find: Find, verdict: Resolution | HTTPError
+    ) -> Endpoint:
+        """The answer where no route has the method: to a preflight, or an error."""
+        if isinstance(verdict, HTTPError):
+            return ErrorEndpoint(self._app, verdict)
         if exchange.request.method == "OPTIONS":
             method = requested_method(exchange.request)
             answer = self._preflight(exchange, path, method, find) if method else None
             if answer is not None:
                 return answer
-        try:
-            endpoint, exchange.params = find(exchange.request.method, path)
-        except Resolution as verdict:
-            return self._explain(exchange, verdict)
-        except HTTPError as error:
-            return ErrorEndpoint(self._app, error)
-        admit = endpoint.admit
-        return endpoint if admit is None else admit(exchange)
+        return self._explain(exchange, verdict)
 
     def _resolve_special(self, exchange: Exchange) -> Endpoint:
         """``_resolve`` for apps with sub-domains or unrouted paths."""
