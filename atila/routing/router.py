@@ -344,7 +344,9 @@ class Router:
             return endpoint, None
         allow = _NO_METHODS
         # A path of nothing but slashes would take 18 ms if all of them were looked up.
-        at = min(len(path), self._reach)
+        at = len(path)
+        if at > self._reach:
+            at = self._reach
         while at > 0:
             at = path.rfind("/", 0, at)
             tables = self._patterns.get(path[: at + 1])
