@@ -69,6 +69,7 @@ class Pipeline:
         "_hooks",
         "_invoke",
         "_watched",
+        "_winding_up",
     )
 
     def __init__(
@@ -105,6 +106,7 @@ class Pipeline:
             )
         }
         self._guards = tuple(guards)
+        self._winding_up: set[asyncio.Task[None]] = set()
 
     async def run(self, was: Was) -> None:
         """Answer a request; never raises, unless its client left."""
@@ -270,8 +272,10 @@ class Pipeline:
     def _stream_ended(self, was: Was, result: Any, exc: BaseException | None) -> None:
         """The last piece was made: in a thread of the pool, or on the loop if there is none."""
         if self._app.pool is None:
+            # Not cancelled when the client leaves: there is nothing to spare any more.
             task = was.exchange.channel.server.loop.create_task(self._wind_up(was, result, exc))
-            was.exchange.on_gone = task.cancel
+            self._winding_up.add(task)
+            task.add_done_callback(self._winding_up.discard)
         else:
             twin = self if self._invoke is from_thread else self._in_thread()
             drive(twin._wind_up(was, result, exc))

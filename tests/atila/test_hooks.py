@@ -6,11 +6,12 @@ import asyncio
 import threading
 
 import pytest
-from driving import HTML, Driver
+from driving import HTML, Channel, Driver
 
 from atila import Atila
 from atila.invoking import in_pool
 from skitai.executors.threads import ThreadPool
+from skitai.server.exchange import ClientGone
 
 RUNTIMES = ("thread", "loop", "coroutine")
 
@@ -475,6 +476,30 @@ def test_teardown_runs_when_the_client_leaves_a_stream(runtime):
     wait_for(trace, 6)
     assert trace == [
         "before_request hook", "before_request event", "closed", "teardown_request hook",
+        "teardown_request event", "finished event",
+    ]  # fmt: skip
+
+
+def test_teardown_runs_though_the_loop_hears_later_that_the_client_left(runtime, monkeypatch):
+    class LateChannel(Channel):
+        def write(self, exchange, data):
+            if len(self.answer.writes) < 2:
+                return super().write(exchange, data)
+            self._end(exchange)
+            self.server.loop.call_soon_threadsafe(exchange.lost)
+            raise ClientGone
+
+    monkeypatch.setattr("driving.Channel", LateChannel)
+    trace = Trace()
+
+    def pieces(was):
+        while True:
+            yield "more"
+
+    runtime.drive(stream_app(runtime, pieces, trace)).get("/")
+    wait_for(trace, 5)
+    assert trace == [
+        "before_request hook", "before_request event", "teardown_request hook",
         "teardown_request event", "finished event",
     ]  # fmt: skip
 
