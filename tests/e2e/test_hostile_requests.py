@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from live_service import LiveService, eventually, write_files
 
 pytestmark = pytest.mark.e2e
 
+COMPLAINTS = ("Traceback", " [error:", "Exception ignored", "never retrieved", "never awaited")
 HERE = Path(__file__).parent
 SERVE = """
     import skitai
@@ -34,27 +36,32 @@ SERVE = """
 """
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    """The apps in two workers, for production. At the end nothing may be wrong with it."""
-    folder = tmp_path_factory.mktemp("hostile")
+@contextlib.contextmanager
+def serving(folder, **options):
+    """The apps in two workers, for production. At the end nothing may be wrong with them."""
     temporary = folder / "temporary"
     temporary.mkdir()
     files = {name: (HERE / name).read_bytes() for name in ("hostile_app.py", "hostile_routes.py")}
     write_files(folder / "project", {"serve.py": SERVE, **files, **FILES})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
-        service = LiveService(folder / "project", workers=WORKERS)
+        service = LiveService(folder / "project", workers=WORKERS, **options)
     workers = set(service.workers())
-    yield service
     try:
+        yield service
         assert set(service.workers()) == workers
         assert list(temporary.iterdir()) == []
         assert list((folder / "project").glob("uploads/*")) == []
-        assert "Traceback" not in service.log()
-        assert " [error:" not in service.log()
+        log = service.log()
+        assert [word for word in COMPLAINTS if word in log] == []
     finally:
         service.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("hostile")) as service:
+        yield service
 
 
 def good(token):
@@ -219,6 +226,16 @@ def test_a_body_may_come_slowly(service):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("path", ["/stream/endless", "/stream/async/endless"])
+def test_a_client_that_does_not_read_is_dropped(service, path):
+    """Its generator is closed; the test would wait in vain for the end of the request."""
+    with Counts(service) as counts:
+        connection = service.connect()
+        connection.sendall(head("GET", path))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    assert (counts.total["before"], counts.total["left"], counts.unfinished) == (1, 1, 1)
+
+
 # -- clients that leave
 
 
@@ -346,3 +363,10 @@ def grow(service, memory):
         if grown < GROWTH:
             break
     return grown
+
+
+def test_a_service_without_threads_withstands_the_same(tmp_path):
+    with serving(tmp_path, threads=0) as service, Counts(service) as counts:
+        asyncio.run(storm(service.port, 100, 10))
+    assert counts.total["left"] <= counts.unfinished
+    assert counts.total["finish"] > 300
