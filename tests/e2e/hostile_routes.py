@@ -24,7 +24,7 @@ class Color(Enum):
 
 class Author(msgspec.Struct):
     name: Annotated[str, Meta(max_length=50)]
-    books: list["Book"] = []
+    books: "list[Book]" = []
 
 
 class Book(msgspec.Struct):
