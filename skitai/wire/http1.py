@@ -329,17 +329,25 @@ class ResponseHead(Protocol):
 def head_prefix(status: int, content_type: str, reason: str) -> bytes:
     """Status line and the headers that depend on nothing else; remembered by its arguments.
 
-    Raises ``ValueError`` for a content type or reason with a line break.
+    A reason in another script than Latin is left out: nobody reads it (RFC 9112, 4), and the body
+    has it. Raises ``ValueError`` for a content type or reason with a line break.
     """
-    lines = f"HTTP/1.1 {status} {reason or REASONS.get(status, 'Unknown')}\r\nServer: skitai\r\n"
+    phrase = reason if reason and _is_latin(reason) else REASONS.get(status, "Unknown")
+    lines = f"HTTP/1.1 {status} {phrase}\r\nServer: skitai\r\n"
     if content_type:
         lines += f"Content-Type: {content_type}\r\n"
     if _UNSAFE.search(reason) or _UNSAFE.search(content_type):
         raise ValueError(f"status or content type has a line break: {reason!r} {content_type!r}")
     prefix = lines.encode("latin-1")
-    if len(_prefixes) < _MAX_NAMES:
+    # Boundaries are made for one response each.
+    once = len(prefix) > _MAX_NAME_LENGTH or "boundary=" in content_type
+    if len(_prefixes) < _MAX_NAMES and not once:
         _prefixes[status, content_type, reason] = prefix
     return prefix
+
+
+def _is_latin(text: str) -> bool:
+    return all(char <= "\xff" for char in text)
 
 
 def encode_head(head: ResponseHead, fields: bytes, date: bytes) -> bytes:

@@ -53,6 +53,7 @@ def raising(error):
         ((404,), 404, "Not Found", {"code": 40400, "message": "not found"}),
         (("404",), 404, "Not Found", {"code": 40400, "message": "not found"}),
         ((), 500, "Internal Server Error", CRASH),
+        (("404 없음",), 404, "Not Found", {"code": 40400, "message": "없음"}),
         (
             ("400 Bad Request", "missing user ID"),
             400,
@@ -74,7 +75,7 @@ def raising(error):
         ((499,), 499, "Unknown", {"code": 49900, "message": "unknown"}),
         ((599, "", 7), 599, "Unknown", {"code": 7, "message": "unknown"}),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_errors_as_json(arguments, status, reason, shape, log):
     got = driver_of(raising(lambda was: was.Error(*arguments))).get("/")

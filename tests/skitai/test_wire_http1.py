@@ -500,6 +500,9 @@ DATE = b"Date: now\r\n"
         (Head(200, "a/b", 0), b"A: b\r\nC: d\r\n",
          ["200 OK", "Content-Type: a/b", "Content-Length: 0", "A: b", "C: d"]),
         (Head(404, reason="Lost"), b"", ["404 Lost"]),
+        (Head(404, reason="Perdü"), b"", ["404 Perdü"]),
+        (Head(404, reason="없음"), b"", ["404 Not Found"]),
+        (Head(599, reason="\ud800"), b"", ["599 Unknown"]),
         (Head(599), b"", ["599 Unknown"]),
     ],
 )  # fmt: skip
@@ -507,7 +510,7 @@ def test_a_head_is_encoded(head: Head, fields: bytes, lines: list[str]) -> None:
     for _ in range(2):  # the second comes from the cache
         encoded = http1.encode_head(head, fields, DATE)
         assert encoded.endswith(b"\r\n\r\n")
-        first, *rest = encoded.decode().rstrip("\r\n").split("\r\n")
+        first, *rest = encoded.decode("latin-1").rstrip("\r\n").split("\r\n")
         assert first == f"HTTP/1.1 {lines[0]}"
         assert sorted(rest) == sorted(["Server: skitai", "Date: now", *lines[1:]])
 
