@@ -485,8 +485,8 @@ def test_teardown_runs_though_the_loop_hears_later_that_the_client_left(runtime,
         def write(self, exchange, data):
             if len(self.answer.writes) < 2:
                 return super().write(exchange, data)
-            self._end(exchange)
             self.server.loop.call_soon_threadsafe(exchange.lost)
+            self._end(exchange)
             raise ClientGone
 
     monkeypatch.setattr("driving.Channel", LateChannel)
