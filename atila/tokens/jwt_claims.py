@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import time
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from jwt.algorithms import get_default_algorithms
 
 from atila.errors import ConfigError
 from atila.state.sealing import MAX_TOKEN, to_text
@@ -33,7 +32,6 @@ INVALID = 1  # that of all others
 
 _HMAC = ("HS256", "HS384", "HS512")
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_ALGORITHMS: dict[str, Algorithm] = get_default_algorithms()
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
 _DATES = ("exp", "nbf", "iat")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
@@ -42,6 +40,16 @@ _LEGAL = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 class InvalidToken(ValueError):
     """A token that is not to be trusted, and why."""
+
+
+@cache
+def _algorithms() -> dict[str, Algorithm]:
+    """All algorithms of PyJWT by name; loaded with the first key, as that takes a tenth of a second
+    and most apps have no such tokens.
+    """
+    from jwt.algorithms import get_default_algorithms
+
+    return get_default_algorithms()
 
 
 class Key:
@@ -71,7 +79,7 @@ class Key:
         else:
             self.signing = self.checking = secret
             names = _HMAC
-        self.algorithms = {name: _ALGORITHMS[name] for name in names}
+        self.algorithms = {name: _algorithms()[name] for name in names}
 
 
 key_of = lru_cache(maxsize=64)(Key)
