@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from atila.context import current, is_watched
@@ -296,8 +297,6 @@ class Pipeline:
 
     def _in_thread(self) -> Pipeline:
         """The same pipeline, run in a thread."""
-        twin = object.__new__(Pipeline)
-        for name in Pipeline.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = copy(self)
         twin._invoke = from_thread
         return twin
