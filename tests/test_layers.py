@@ -33,12 +33,16 @@ ROOMS: dict[str, set[str]] = {
     "stores": {"errors"},
     "net": {"errors", "config", "log", "wire"},
     "executors": {"errors", "config", "log"},
+    "sql": {"errors"},
+    "tasks": {"errors", "stores", "executors"},
+    "upstream": {"errors", "config", "log", "wire", "net", "stores", "sql", "tasks"},
+    "dbi": {"upstream", "tasks"},
     "server": {"errors", "config", "log", "wire", "net", "executors"},
     "handlers": {"errors", "config", "log", "wire", "stores", "net", "executors", "server"},
     "mounts": {"errors", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
-        "errors", "config", "log", "importer", "wire", "net", "executors", "server", "handlers",
-        "mounts",
+        "errors", "config", "log", "importer", "wire", "stores", "net", "executors", "tasks",
+        "upstream", "server", "handlers", "mounts",
     },
     "supervisor": {"errors", "config", "log", "net"},
     "service": {

@@ -1,0 +1,79 @@
+"""What balancing and the drivers agree on: a ``Backend`` for each member of an alias.
+
+Backends live on the worker's loop. A call is a coroutine that its task cancels when the deadline
+passes or the client leaves; a backend then breaks off what it does for the call (a query is
+cancelled, a connection in an unknown state closed) and lets ``CancelledError`` through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Member:
+    """One server of an alias.
+
+    Attributes:
+        host: name or address; empty for SQLite.
+        port: of the server, by default that of the kind.
+        path: the rest: base path of a service, name of a database, file of SQLite.
+        user, password: decoded; None when not given.
+        weight: share of requests, 1 or more.
+        tls: whether the connection is encrypted.
+    """
+
+    host: str
+    port: int
+    path: str = ""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    weight: int = 1
+    tls: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages: never with the password."""
+        return f"{self.host}:{self.port}/{self.path.lstrip('/')}" if self.host else self.path
+
+
+class Reply:
+    """What an upstream answered.
+
+    Attributes:
+        data: what ``fetch`` returns.
+        status_code, reason: 200 and OK unless the upstream has others.
+        error: what ``fetch`` raises instead, for an answer that says that something went wrong.
+    """
+
+    __slots__ = ("data", "error", "reason", "status_code")
+
+    def __init__(
+        self,
+        data: Any,
+        status_code: int = 200,
+        reason: str = "OK",
+        error: BaseException | None = None,
+    ) -> None:
+        self.data = data
+        self.status_code = status_code
+        self.reason = reason
+        self.error = error
+
+
+class Backend(Protocol):
+    """The connections to one member; made on the loop, used only there.
+
+    Attributes:
+        busy: calls that run or wait here.
+    """
+
+    @property
+    def busy(self) -> int: ...
+
+    async def call(self, request: Any) -> Reply:
+        """Answer a request; its type is the driver's. Raises ``skitai.tasks.errors.Failure``."""
+
+    async def close(self) -> None:
+        """Close all connections; what still runs fails."""
