@@ -10,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from skitai.tasks.reply import Reply
+
+__all__ = ["Backend", "Member", "Reply"]
+
 
 @dataclass(frozen=True)
 class Member:
@@ -36,30 +40,6 @@ class Member:
     def name(self) -> str:
         """For messages: never with the password."""
         return f"{self.host}:{self.port}/{self.path.lstrip('/')}" if self.host else self.path
-
-
-class Reply:
-    """What an upstream answered.
-
-    Attributes:
-        data: what ``fetch`` returns.
-        status_code, reason: 200 and OK unless the upstream has others.
-        error: what ``fetch`` raises instead, for an answer that says that something went wrong.
-    """
-
-    __slots__ = ("data", "error", "reason", "status_code")
-
-    def __init__(
-        self,
-        data: Any,
-        status_code: int = 200,
-        reason: str = "OK",
-        error: BaseException | None = None,
-    ) -> None:
-        self.data = data
-        self.status_code = status_code
-        self.reason = reason
-        self.error = error
 
 
 class Backend(Protocol):

@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 
 from skitai.tasks.errors import PoolExhausted, timeout_failure
+from skitai.tasks.task import EXPIRED
 
-# What a task says when it cancels its call because the deadline passed.
-EXPIRED = "the deadline passed"
+__all__ = ["EXPIRED", "Slots"]
 
 
 class Slots:
