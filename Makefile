@@ -26,15 +26,18 @@ types:
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py
 
-# The browser test needs Chromium; the tests of Redis need its server, which comes with the Python
-# packages where there is one for this version. They are installed where the tests may install (a CI
-# machine); elsewhere the message says what to do.
+# The browser test needs Chromium; the tests of Redis and PostgreSQL need their servers, which come
+# with the Python packages where there are some for this version. They are installed where the tests
+# may install (a CI machine); elsewhere the message says what to do.
 system-packages:
 	@missing=; \
 	command -v chromium >/dev/null || missing=chromium; \
 	command -v redis-server >/dev/null || \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	  missing="$$missing redis-server"; \
+	command -v postgres >/dev/null || ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || \
+	  $(PYTHON) -c 'import platform, sys; sys.exit(sys.version_info >= (3, 13) or platform.machine() != "x86_64")' || \
+	  missing="$$missing postgresql"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from postgresql_server import PostgresqlServer, running_postgresql
 from toy_observer import Toy
 
 if TYPE_CHECKING:
@@ -25,3 +26,10 @@ def gate(tmp_path: Path) -> Path:
     path = tmp_path / "gate"
     path.touch()
     return path
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """The server that all tests share: each makes a database of its own."""
+    with running_postgresql() as server:
+        yield server
