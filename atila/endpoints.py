@@ -21,8 +21,9 @@ from atila.invoking import drive, from_loop, from_thread
 from atila.pipeline import PARSED_ON_LOOP, Pipeline, parse_large
 from atila.prework import after_steps
 from atila.results.senders import send, send_from_loop
-from atila.results.streams import send_async_stream
 from atila.steps import Kind
+from atila.tasks.coroutines import as_coroutine, is_coroutine_route
+from atila.tasks.deferred import settle, settle_in_thread
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
@@ -50,6 +51,7 @@ class RouteEndpoint:
 
     Attributes:
         mode: thread for plain functions, coroutine for ``async def``.
+        takes_body, streams_body: whether the body is read before or while the route runs.
         max_body: ``MAX_UPLOAD_SIZE`` of the app, in bytes; None when it has none.
         run: answers an exchange.
         admit: decides, before the body is read, which endpoint answers; None when it is always
@@ -70,12 +72,12 @@ class RouteEndpoint:
         "mode",
         "preflights",
         "run",
+        "streams_body",
         "takes_body",
     )
 
     def __init__(self, app: Atila, route: Route, authenticators: Authenticators) -> None:
         self.missing = False
-        self.takes_body = True
         self.max_body: int | None = app.config.get("MAX_UPLOAD_SIZE")
         self._admission = admission = Admission(app, route, authenticators)
         self.cors = admission.cors
@@ -83,11 +85,16 @@ class RouteEndpoint:
         self.admit: Callable[[Exchange], RouteEndpoint | ErrorEndpoint] | None = None
         if admission:
             self.admit = self._admit
+        self.streams_body = bool(route.options.get("input_stream"))
+        self.takes_body = not self.streams_body
         function = route.function
+        if is_coroutine_route(route):
+            function = as_coroutine(function)
         streams = inspect.isasyncgenfunction(function)
         self._awaits = inspect.iscoroutinefunction(function)
         call = compile_call(function, route.signature, route.rule, app.restrict_parameter_count)
-        guards, after = compile_guards(app, function, route), after_steps(function)
+        guards = compile_guards(app, route.function, route)
+        after = after_steps(route.function)
         entry = admission.steps()
         in_thread = not (streams or self._awaits) and app.pool is not None
         self._pipeline: Pipeline | None = None
@@ -101,7 +108,7 @@ class RouteEndpoint:
         self._call = call = _fold(entry + guards, call)
         if streams:
             self.mode = Mode.COROUTINE
-            self.run = _compile_coroutine(app, route, _answer_with_stream(call))
+            self.run = _compile_coroutine(app, route, _answer_at_once(call))
         elif self._awaits:
             self.mode = Mode.COROUTINE
             self.run = _compile_coroutine(app, route, _answer_with_result(call))
@@ -117,7 +124,9 @@ class RouteEndpoint:
         if self._pipeline is not None:
             return await self._pipeline.result(was)
         result = self._call(was)
-        return await result if self._awaits else result
+        if self._awaits:
+            return await settle(was, await result)
+        return settle_in_thread(was, result) if was.app.pool else await settle(was, result)
 
     def _admit(self, exchange: Exchange) -> RouteEndpoint | ErrorEndpoint:
         return self._admission.refuse(exchange) or self
@@ -267,8 +276,8 @@ def _answer_with_result(call: Call) -> Callable[[Was], Awaitable[None]]:
     return answer
 
 
-def _answer_with_stream(call: Call) -> Callable[[Was], Awaitable[None]]:
+def _answer_at_once(call: Call) -> Callable[[Was], Awaitable[None]]:
     async def answer(was: Was) -> None:
-        await send_async_stream(was, call(was))
+        await send_from_loop(was, call(was))
 
     return answer

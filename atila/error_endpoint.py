@@ -27,7 +27,9 @@ class ErrorEndpoint:
     An app's own error page is rendered like a handler's answer; all else is answered at once.
     """
 
-    __slots__ = ("_app", "error", "fields", "max_body", "missing", "mode", "run", "takes_body")
+    __slots__ = ("_app", "error", "fields", "max_body", "missing", "mode", "run")
+
+    takes_body = streams_body = False
 
     def __init__(self, app: Atila, error: HTTPError, fields: Fields | None = None) -> None:
         self._app = app
@@ -38,7 +40,6 @@ class ErrorEndpoint:
         self.run: Callable[[Exchange], Any] = self._render if rendered else self._answer
         self.missing = error.code == 404
         self.max_body = 0
-        self.takes_body = False
 
     def _answer(self, exchange: Exchange) -> None:
         error = self.error

@@ -19,6 +19,7 @@ from atila.invoking import drive, from_loop, from_thread
 from atila.results.files import FILES
 from atila.results.senders import send, send_from_loop
 from atila.results.streams import in_context, is_stream, send_async_stream, send_stream
+from atila.tasks.deferred import DEFERRED, hand_over, settle, settle_in_thread
 from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Pipeline:
         "_guards",
         "_hooks",
         "_invoke",
+        "_twin",
         "_watched",
         "_winding_up",
     )
@@ -107,30 +109,24 @@ class Pipeline:
             )
         }
         self._guards = tuple(guards)
+        self._twin: Pipeline | None = None
         self._winding_up: set[asyncio.Task[None]] = set()
 
-    async def run(self, was: Was) -> None:
-        """Answer a request; never raises, unless its client left."""
+    async def run(self, was: Was, deferred: Any = None) -> None:
+        """Answer a request; never raises, unless its client left.
+
+        Parameters:
+            deferred: what the handler has returned in a thread, to go on with on the loop.
+        """
         token = current.set(was) if self._watched else None
-        entered = streaming = False
+        entered = streaming = False  # streaming: from here on it ends by itself
         try:
-            for step in self._entry:
-                await self._invoke(step, was)
+            if deferred is None:
+                for step in self._entry:
+                    await self._invoke(step, was)
             entered = True
-            result = await self._produce(was)
-            # PERF: the table knows most types; to ask those whether they are streams takes 1 us.
-            if type(result) not in self._app.senders:
-                if isinstance(result, AsyncGenerator):
-                    await send_async_stream(was, result)
-                    await self._finish(was, result)
-                    return
-                if is_stream(result):
-                    pieces = in_context(result) if self._watched else result
-                    send_stream(was, pieces, lambda exc: self._stream_ended(was, result, exc))
-                    streaming = True  # from here on it ends by itself
-                    return
-            result = await self._finish(was, result)
-            await self._send(was, result)
+            result = await (self._produce(was) if deferred is None else settle(was, deferred))
+            streaming = await self._deliver(was, result)
         except ClientGone:
             pass
         except FAILURES as exc:
@@ -161,7 +157,12 @@ class Pipeline:
 
     async def _entered(self, was: Was) -> Any:
         try:
-            return await self._finish(was, await self._produce(was))
+            result = await self._produce(was)
+            if self._invoke is from_thread:
+                result = settle_in_thread(was, result)
+            else:
+                result = await settle(was, result)
+            return await self._finish(was, result)
         except FAILURES as exc:
             content = await self._notify_failed(was, exc)
             if content is None:
@@ -169,6 +170,25 @@ class Pipeline:
             return content
         finally:
             await self._tear_down(was)
+
+    async def _deliver(self, was: Was, result: Any) -> bool:
+        """Send what the handler returned; True when that goes on by itself."""
+        # PERF: the table knows most types; to ask those whether they are streams takes 1 us.
+        if type(result) not in self._app.senders:
+            if isinstance(result, DEFERRED) and self._invoke is from_thread:
+                hand_over(was, self._elsewhere().run(was, result))
+                return True
+            result = await settle(was, result)
+            if isinstance(result, AsyncGenerator):
+                await send_async_stream(was, result)
+                await self._finish(was, result)
+                return False
+            if is_stream(result):
+                pieces = in_context(result) if self._watched else result
+                send_stream(was, pieces, lambda exc: self._stream_ended(was, result, exc))
+                return True
+        await self._send(was, await self._finish(was, result))
+        return False
 
     # -- the stages
 
@@ -278,8 +298,8 @@ class Pipeline:
             self._winding_up.add(task)
             task.add_done_callback(self._winding_up.discard)
         else:
-            twin = self if self._invoke is from_thread else self._in_thread()
-            drive(twin._wind_up(was, result, exc))
+            pipeline = self if self._invoke is from_thread else self._elsewhere()
+            drive(pipeline._wind_up(was, result, exc))
 
     async def _wind_up(self, was: Was, result: Any, exc: BaseException | None) -> None:
         token = current.set(was)
@@ -295,8 +315,10 @@ class Pipeline:
         finally:
             current.reset(token)
 
-    def _in_thread(self) -> Pipeline:
-        """The same pipeline, run in a thread."""
-        twin = copy(self)
-        twin._invoke = from_thread
-        return twin
+    def _elsewhere(self) -> Pipeline:
+        """The same pipeline for the loop, if this is the one for threads; or the reverse."""
+        if self._twin is None:
+            twin = copy(self)
+            twin._invoke = from_loop if self._invoke is from_thread else from_thread
+            self._twin = twin
+        return self._twin

@@ -6,16 +6,20 @@ The endpoints call ``send`` with the handler's result; the table at the end maps
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atila.errors import HTTPError
-from atila.failures import answer_status
+from atila.failures import FAILURES, answer_status
+from atila.invoking import from_loop
 from atila.results.api import API, Fault
 from atila.results.files import File, MountedFile
 from atila.results.heads import head_of
 from atila.results.minify import make_minifier
-from atila.results.streams import HTML, is_stream, send_stream
+from atila.results.streams import HTML, is_stream, send_async_stream, send_stream
 from atila.results.xml import JSON, choose_format, encode_xml
+from atila.tasks.deferred import DEFERRED, hand_over, settle
+from skitai.server.exchange import ClientGone
 from skitai.server.representation import add_vary
 
 if TYPE_CHECKING:
@@ -82,6 +86,24 @@ def _send_error(was: Was, result: HTTPError) -> None:
     answer_status(was, result)
 
 
+async def _answer_later(was: Was, result: Any) -> None:
+    """Wait for a deferred response and send it; never raises, unless its client left."""
+    exchange, handlers = was.exchange, was.app.error_handlers
+    try:
+        await send_from_loop(was, await settle(was, result))
+    except ClientGone:
+        pass
+    except FAILURES as exc:
+        await handlers.answer(was, exc, from_loop)
+    except asyncio.CancelledError as exc:
+        if exchange.gone:
+            raise
+        await handlers.answer(was, exc, from_loop)
+    finally:
+        if exchange.gone:
+            exchange.release()
+
+
 def _send_other(was: Was, result: Any) -> None:
     """Results whose exact type is not in the table."""
     senders = was.app.senders
@@ -89,7 +111,9 @@ def _send_other(was: Was, result: Any) -> None:
         if kind in senders:
             senders[kind](was, result)
             return
-    if hasattr(result, "read"):
+    if isinstance(result, DEFERRED):
+        hand_over(was, _answer_later(was, result))
+    elif hasattr(result, "read"):
         File(result, HTML).send(was)
     elif is_stream(result):
         send_stream(was, result)
@@ -143,8 +167,14 @@ def send(was: Was, result: Any) -> None:
 
 
 async def send_from_loop(was: Was, result: Any) -> None:
-    """``send`` for coroutines: in a thread where that waits for the server that keeps a session."""
-    if was._request is not None and was._request.saving_waits:
+    """``send`` for coroutines, which may also return asynchronous generators.
+
+    It sends in a thread where that waits for the server that keeps a session.
+    """
+    # PERF: the table knows most types; to ask those what they are takes 1 us.
+    if type(result) not in was.app.senders and isinstance(result, AsyncGenerator):
+        await send_async_stream(was, result)
+    elif was._request is not None and was._request.saving_waits:
         await asyncio.to_thread(send, was, result)
     else:
         send(was, result)

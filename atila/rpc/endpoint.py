@@ -121,14 +121,16 @@ class RpcEndpoint:
     other goes on to the loop from there.
     """
 
-    __slots__ = ("_caller", "_dialect", "max_body", "missing", "mode", "takes_body")
+    __slots__ = ("_caller", "_dialect", "max_body", "missing", "mode")
+
+    takes_body = True
+    streams_body = False
 
     def __init__(self, caller: Caller, dialect: Dialect, missing: bool) -> None:
         self._caller = caller
         self._dialect = dialect
         self.mode = Mode.THREAD
         self.max_body: int | None = caller.app.config.get("MAX_UPLOAD_SIZE")
-        self.takes_body = True
         self.missing = missing
 
     def run(self, exchange: Exchange) -> None:

@@ -54,6 +54,8 @@ class AppHandler:
             self._starters[endpoint.mode](exchange)
         elif endpoint.takes_body:
             exchange.collect_body(endpoint.max_body, self._start)
+        elif endpoint.streams_body:
+            exchange.stream_body(self._start)
         else:
             exchange.pass_over_body(self._start)
 

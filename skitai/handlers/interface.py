@@ -27,8 +27,10 @@ class Endpoint(Protocol):
         mode: where ``run`` is called.
         max_body: bytes of request body it accepts; None: ``Settings.max_upload_size``.
         takes_body: False for an answer that is the same whatever the body is, e.g. 404.
+        streams_body: without ``takes_body``: the body is read while ``run`` goes on.
         missing: the app has nothing here; another app on the same point may.
-        run: answers the exchange, after its body has arrived. A coroutine must not raise.
+        run: answers the exchange, after its body has arrived unless that is streamed. A coroutine
+            must not raise.
     """
 
     @property
@@ -39,6 +41,9 @@ class Endpoint(Protocol):
 
     @property
     def takes_body(self) -> bool: ...
+
+    @property
+    def streams_body(self) -> bool: ...
 
     @property
     def missing(self) -> bool: ...

@@ -323,6 +323,16 @@ class Connection:
         with self._output.lock:
             self._output.send(http1.CONTINUE)
 
+    def hold_body(self, exchange: Exchange) -> None:
+        if exchange is self._receiving and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_body(self, exchange: Exchange) -> None:
+        if self._paused and exchange is self._active:
+            self._paused = False
+            self._transport.resume_reading()
+
     def _keeps(self, exchange: Exchange) -> bool:
         return exchange.keep_alive and exchange is not self._receiving and not self.server.draining
 

@@ -27,4 +27,7 @@ def spawn(exchange: Exchange, coroutine: Coroutine[Any, Any, None]) -> None:
     else:
         task = loop.create_task(coroutine)
     # The bound method also keeps the task alive as long as the exchange.
-    exchange.on_gone = task.cancel
+    if exchange.on_gone is None and not exchange.gone:
+        exchange.on_gone = task.cancel
+    else:
+        exchange.when_gone(task.cancel)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from skitai.config import MIN_COMPRESSED
 from skitai.errors import HTTPError
 from skitai.server import representation
+from skitai.server.body_stream import BodyStream
 from skitai.server.error_page import render_error
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ class Channel(Protocol):
     def expect_body(self, exchange: Exchange) -> None:
         """Tell a waiting client to send its body (RFC 9110, 10.1.1)."""
 
+    def hold_body(self, exchange: Exchange) -> None:
+        """Read no more of the body until ``resume_body``; on the loop."""
+
+    def resume_body(self, exchange: Exchange) -> None:
+        """Read on; on the loop."""
+
 
 class Exchange:
     """A request being answered.
@@ -77,6 +84,8 @@ class Exchange:
     Attributes:
         request: the request's head.
         body: the request's body, None when there is none.
+        input: the body while it arrives, for an endpoint that reads it piece by piece; then
+            ``body`` is None.
         params: what the router found in the path.
         arguments: what the app made of path, query and body; None until it did.
         endpoint: what the app resolved the request to.
@@ -98,6 +107,7 @@ class Exchange:
         "endpoint",
         "failure",
         "gone",
+        "input",
         "keep_alive",
         "on_gone",
         "params",
@@ -116,6 +126,7 @@ class Exchange:
         self.request = request
         self.keep_alive = keep_alive
         self.body: RequestBody | None = None
+        self.input: BodyStream | None = None
         self.params: dict[str, Any] | None = None
         self.arguments: dict[str, Any] | None = None
         self.endpoint: Any = None
@@ -147,13 +158,36 @@ class Exchange:
             then(self)
         else:
             self._then = then
-            expectation = self.request.headers.get("expect")
-            if expectation is None or self.request.version == "1.0":
+            self._meet_expectation()
+
+    def stream_body(self, then: Callable[[Exchange], None]) -> None:
+        """Call ``then(exchange)`` at once; the body is read as it comes, from ``input``.
+
+        No limit holds for its size. Expectations are met as by ``collect_body``.
+        """
+        body = self.body
+        if body is not None:
+            self.input = BodyStream(self)
+            if body.size:
+                self.input.feed(body.read())
+            self.body = None
+            body.close()
+            if body.complete:
+                self.input.end()
+            elif not self._meet_expectation():
                 return
-            if expectation.lower() == "100-continue":
-                self.channel.expect_body(self)
-            else:
-                self.fail(HTTPError(417, "only the expectation 100-continue is known"))
+        then(self)
+
+    def _meet_expectation(self) -> bool:
+        """Ask a client for its body that waits for that; False: what it expects is unknown."""
+        expectation = self.request.headers.get("expect")
+        if expectation is None or self.request.version == "1.0":
+            return True
+        if expectation.lower() == "100-continue":
+            self.channel.expect_body(self)
+            return True
+        self.fail(HTTPError(417, "only the expectation 100-continue is known"))
+        return False
 
     def pass_over_body(self, then: Callable[[Exchange], None]) -> None:
         """Call ``then(exchange)`` for an answer that does not depend on the body.
@@ -170,6 +204,9 @@ class Exchange:
 
     def receive(self, data: bytes) -> None:
         """A piece of the body arrived; called by the channel."""
+        if self.input is not None:
+            self.input.feed(data)
+            return
         body = self.body
         if body is None or self.answered:
             return
@@ -183,6 +220,8 @@ class Exchange:
 
     def received(self) -> None:
         """The body is complete; called by the channel."""
+        if self.input is not None:
+            self.input.end()
         if self.body is not None:
             self.body.complete = True
         then, self._then = self._then, None
@@ -271,9 +310,27 @@ class Exchange:
         elif not self.gone:
             self.fail(HTTPError(500))
 
+    def when_gone(self, callback: Callable[[], object]) -> None:
+        """Also call back when the client leaves, on the loop; at once if it has left."""
+        others = self.on_gone
+        if others is None:
+            self.on_gone = callback
+        else:
+            before = others  # what was there a moment ago, whatever comes later
+
+            def call_all() -> None:
+                before()
+                callback()
+
+            self.on_gone = call_all
+        if self.gone:
+            callback()
+
     def lost(self) -> None:
         """The client left: stop whatever still works for it. Called once, on the loop."""
         self.gone = True
+        if self.input is not None:
+            self.input.lost()
         if self.on_gone is not None:
             self.on_gone()
         if self.body is not None and not self.body.complete:

@@ -9,7 +9,7 @@ from skitai.tasks.naming import Results, collect
 from skitai.tasks.task import TIMEOUT, Awaitable, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
 
 class Tasks(Awaitable):
@@ -58,6 +58,16 @@ class Tasks(Awaitable):
                 task._limit(member)
 
     # -- members
+
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """What has a name."""
+        return self._named
+
+    @property
+    def unnamed(self) -> list[Awaitable]:
+        """What has none."""
+        return list(self._tasks)
 
     def __iter__(self) -> Iterator[Awaitable]:
         """The members: those with names first, as they were given."""

@@ -71,6 +71,7 @@ class ToyEndpoint:
     mode: Mode
     max_body: int = 1_000_000
     takes_body: bool = True
+    streams_body: bool = False
     missing: bool = False
 
 

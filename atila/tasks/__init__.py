@@ -1,0 +1,1 @@
+"""Tasks in apps: routes that wait without a thread, and responses that are made later."""

@@ -1,0 +1,85 @@
+"""Responses that are made later (seed, Coroutine).
+
+A handler returns one and its thread is free; when the tasks in it have ended, the loop goes on with
+the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from atila.errors import HTTPError
+from atila.invoking import in_pool
+from atila.steps import is_async
+from skitai.server.coroutines import spawn
+from skitai.tasks.then import Then
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from atila.was import Was
+
+
+class Deferred:
+    """A response that is made later; those that ``was`` offers are subclasses."""
+
+    __slots__ = ()
+
+    async def resolve(self, was: Was) -> Any:
+        """Wait, on the loop, and return the response; it may be deferred in its turn."""
+        raise NotImplementedError
+
+
+DEFERRED = (Deferred, Then)
+
+
+async def resolve(was: Was, result: Any) -> Any:
+    """The response that a deferred one leads to; ``result`` itself if it isn't deferred.
+
+    Raises what the app's functions raise, and the tasks that they fetch.
+    """
+    while isinstance(result, DEFERRED):
+        if isinstance(result, Then):
+            task = await result.task
+            result = await call(was, result.function, was, task)
+        else:
+            result = await result.resolve(was)
+    return result
+
+
+async def settle(was: Was, result: Any) -> Any:
+    """``resolve``, as if the handler had returned the response: an error is raised, 304 is not."""
+    try:
+        result = await resolve(was, result)
+    except HTTPError as status:
+        if status.code >= 400:
+            raise
+        return status
+    if isinstance(result, HTTPError) and result.code >= 400:
+        raise result
+    return result
+
+
+def settle_in_thread(was: Was, result: Any) -> Any:
+    """``settle`` for a thread, which waits for the loop to do it."""
+    if not isinstance(result, DEFERRED):
+        return result
+    loop = was.exchange.channel.server.loop
+    return asyncio.run_coroutine_threadsafe(settle(was, result), loop).result()
+
+
+async def call(was: Was, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of the app from the loop: a plain one in a thread, as it may block."""
+    if is_async(function):
+        return await function(*args)
+    pool = was.app.pool
+    if pool is None:
+        return function(*args)
+    return await in_pool(pool, function, *args)
+
+
+def hand_over(was: Was, coroutine: Coroutine[Any, Any, None]) -> None:
+    """Let the loop go on with a request; any thread. The coroutine must not raise."""
+    exchange = was.exchange
+    exchange.channel.server.loop.call_soon_threadsafe(spawn, exchange, coroutine)
