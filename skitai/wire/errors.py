@@ -9,3 +9,7 @@ class MalformedRequest(Exception):
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
         self.status = status
+
+
+class MalformedResponse(Exception):
+    """An upstream's answer that can't be understood, or is larger than allowed."""
