@@ -22,16 +22,24 @@ __all__ = [
     "StartupError",
     "__version__",
     "abspath",
+    "addlu",
+    "deflu",
+    "g",
     "getswd",
     "is_devel",
     "isdevel",
     "isproduction",
     "joinpath",
+    "lukeys",
     "mount",
     "pref",
     "preference",
+    "register_cache_keys",
+    "register_g",
+    "register_states",
     "run",
     "test_client",
+    "trackers",
     "was",
 ]
 
@@ -46,6 +54,9 @@ abspath = joinpath = _service.abspath
 getswd = _service.getswd
 is_devel = isdevel = _service.is_devel
 isproduction = _service.isproduction
+g = _service.g
+register_g = register_states = register_cache_keys = g.register
+addlu = deflu = lukeys = trackers = g.register
 
 
 def __getattr__(name: str) -> Any:

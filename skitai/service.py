@@ -43,6 +43,9 @@ from skitai.script import (
     restart_command,
     show_errors_plainly,
 )
+from skitai.stores.locks import SharedLocks
+from skitai.stores.memory import SharedMemory
+from skitai.stores.shared import MEMORY_BYTES, SharedSlots
 from skitai.targets import Kind, Target, resolve
 
 if TYPE_CHECKING:
@@ -63,11 +66,16 @@ class Service:
     Attributes:
         mounts: the apps in the order of mounting.
         directories: the directories that were mounted; see `static_mounts` for all of them.
+        g: numbers that all workers share.
+        locks: locks by name over all workers.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.mounts: list[Mount] = []
         self.directories: list[StaticMount] = []
+        self._memory = SharedMemory(MEMORY_BYTES)
+        self.g = SharedSlots(self._memory)
+        self.locks = SharedLocks(self._memory)
         self._directory = directory
         self._started_in = current_directory()
         self._ran = False
@@ -250,6 +258,8 @@ class Service:
         seat = seat_from_environment()
         try:
             settings = self._settle(conf)
+            if seat is not None and seat.memory_fd is not None:
+                self.g.join(seat.memory_fd)
             serve = self._serving(settings)
         except SkitaiError as exc:
             if seat is not None:
@@ -268,6 +278,7 @@ class Service:
             exec_argv=restart_command(self._started_in),
             watch_paths=self._source_directories if settings.devel else None,
             log=log.engine,
+            memory_fd=self._memory.descriptor,  # makes it, so that the workers have it in common
         )
         return master.run()
 

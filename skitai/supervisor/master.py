@@ -58,6 +58,7 @@ class Supervisor:
         watch_paths: gives the directories whose sources cause a reload when saved; ``None`` for no
             such reloads. Called once, when the first workers have been started.
         log: receives everything that happens.
+        memory_fd: descriptor of the memory that all workers share; ``None`` if they have none.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Supervisor:
         exec_argv: list[str] | None,
         watch_paths: Callable[[], list[str]] | None,
         log: logging.Logger,
+        memory_fd: int | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = listeners
@@ -76,6 +78,7 @@ class Supervisor:
         self._exec_argv = exec_argv
         self._watch_paths = watch_paths
         self._log = log
+        self._memory_fd = memory_fd
 
         # Of one run:
         self._inbox = SignalInbox(MASTER_SIGNALS)
@@ -159,7 +162,7 @@ class Supervisor:
         os.set_blocking(report_read, False)
         seat = WorkerSeat(
             slot.number, self._listeners, self._alive_read, report_write, self._settings.workers,
-            reloading=slot.generation is self._incoming,
+            reloading=slot.generation is self._incoming, memory_fd=self._memory_fd,
         )  # fmt: skip
         forks = slot.generation.number == 0 and threading.active_count() == 1
         process = None

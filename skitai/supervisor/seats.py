@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SEAT_VARIABLE = "SKITAI_SEAT"
-SEAT_FACTS = ("master", "slot", "workers", "reloading", "alive", "report", "listeners")
+SEAT_FACTS = ("master", "slot", "workers", "reloading", "alive", "report", "memory", "listeners")
 READY = b"READY\n"
 FAILED = b"FAILED "
 # A terminal or an operator sends these to the whole process group, and by default they kill. The
@@ -49,6 +49,7 @@ class WorkerSeat:
         report_fd: write end of the pipe on which the worker tells that it is ready or has failed.
         workers: how many workers the service has.
         reloading: it is started by a reload, to replace a worker with older code.
+        memory_fd: the memory that all workers share, if they do.
     """
 
     slot: int
@@ -57,6 +58,7 @@ class WorkerSeat:
     report_fd: int
     workers: int = 1
     reloading: bool = False
+    memory_fd: int | None = None
 
     def report_ready(self) -> None:
         """Tell the master that this worker serves."""
@@ -75,7 +77,9 @@ class WorkerSeat:
 
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that a new program needs under the same numbers."""
-        return (*(listener.fileno() for listener in self.sockets), self.alive_fd, self.report_fd)
+        memory = () if self.memory_fd is None else (self.memory_fd,)
+        listeners = (listener.fileno() for listener in self.sockets)
+        return (*listeners, self.alive_fd, self.report_fd, *memory)
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """A copy of ``base`` in which ``seat_from_environment`` finds this seat."""
@@ -87,6 +91,7 @@ class WorkerSeat:
             "listeners": [listener.fileno() for listener in self.sockets],
             "alive": self.alive_fd,
             "report": self.report_fd,
+            "memory": self.memory_fd,
         }
         return {**base, SEAT_VARIABLE: json.dumps(seat)}
 
@@ -113,9 +118,10 @@ def _parse_seat(text: str) -> WorkerSeat:
     facts = json.loads(text)
     if not isinstance(facts, dict) or sorted(facts) != sorted(SEAT_FACTS):
         raise ValueError(f"not a JSON object of {', '.join(SEAT_FACTS)}")
-    *numbers, listeners = (facts[name] for name in SEAT_FACTS)
+    *numbers, memory_fd, listeners = (facts[name] for name in SEAT_FACTS)
     master, slot, workers, reloading, alive_fd, report_fd = numbers
     numbers += listeners if isinstance(listeners, list) else [None]
+    numbers += [] if memory_fd is None else [memory_fd]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("not all values are numbers")
     if master != os.getppid():
@@ -125,7 +131,7 @@ def _parse_seat(text: str) -> WorkerSeat:
             raise ValueError(f"descriptor {descriptor} is not a pipe")
         os.set_inheritable(descriptor, False)
     sockets = adopt_listeners(listeners)
-    return WorkerSeat(slot, sockets, alive_fd, report_fd, workers, bool(reloading))
+    return WorkerSeat(slot, sockets, alive_fd, report_fd, workers, bool(reloading), memory_fd)
 
 
 def occupy(seat: WorkerSeat, serve_worker: Callable[[WorkerSeat], int], name: str) -> NoReturn:

@@ -20,7 +20,7 @@ def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 def seat_text(changes: dict[str, Any]) -> str:
     seat: dict[str, Any] = {
         "master": os.getppid(), "slot": 0, "workers": 1, "reloading": 0, "alive": 0, "report": 1,
-        "listeners": [],
+        "memory": None, "listeners": [],
     }  # fmt: skip
     return json.dumps({**seat, **changes})
 
@@ -41,6 +41,7 @@ def seat_text(changes: dict[str, Any]) -> str:
         ({"master": 1}, "process 1 is not the parent"),
         ({"alive": 987654}, "Bad file descriptor"),
         ({"alive": 10**30}, "too large"),
+        ({"memory": "a"}, "not all values are numbers"),
     ],
 )
 def test_a_seat_that_no_master_made_is_refused(
