@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from skitai.sql.builder import Builder, Runner
+from skitai.sql.builders import Builders
+from skitai.sql.conditions import Q
 from skitai.sql.errors import SqlError, UnfilteredError
+from skitai.sql.expressions import D, F, V, const
 from skitai.sql.rows import Row
-from skitai.sql.statement import Statement, changes_data
+from skitai.sql.statement import Statement, changes_data, combine
+from skitai.sql.template_files import SqlTemplates
 
-__all__ = ["Row", "SqlError", "Statement", "UnfilteredError", "changes_data"]
+__all__ = [
+    "Builder",
+    "Builders",
+    "D",
+    "F",
+    "Q",
+    "Row",
+    "Runner",
+    "SqlError",
+    "SqlTemplates",
+    "Statement",
+    "UnfilteredError",
+    "V",
+    "changes_data",
+    "combine",
+    "const",
+]

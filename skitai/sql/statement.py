@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-# What can't be in a statement that only reads; strings and comments are taken out before.
-_WRITING = re.compile(
-    r"\b(?:insert|update|delete|merge|into|replace|create|alter|drop|truncate|lock|call|do|set|copy"
-    r"|grant|revoke|vacuum|reindex|refresh|attach|detach|begin|commit|rollback|nextval|setval)\b",
-    re.IGNORECASE,
-)
+from skitai.sql.errors import SqlError
+from skitai.sql.scanner import blank
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _READING = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.IGNORECASE)
-_INERT = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|(\$\w*\$).*?\1", re.DOTALL
+# What is never in a statement that only reads, if it begins as one of those.
+_WRITING = re.compile(
+    r"\b(?:insert|update|delete|merge|into|replace\s+into|nextval|setval)\b", re.IGNORECASE
 )
+# The values whose representations differ when they do.
+_PLAIN = {str, int, float, bool, bytes, Decimal, datetime, date, time, timedelta, type(None)}
 
 
 @dataclass(slots=True)
@@ -38,11 +43,55 @@ class Statement:
     writes: bool = True
     batch: tuple[Statement, ...] = ()
 
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """What equals the key of another statement only if both mean the same, for caches.
+
+        ``1``, ``1.0`` and ``True`` are told apart. None if a parameter is of a type for which that
+        can't be said.
+        """
+        if not all(map(_is_plain, self.params)):
+            return None
+        return self.sql, repr(self.params)
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    return type(value) in _PLAIN
+
+
+def combine(statements: Sequence[Statement], doubled_percent: bool) -> Statement:
+    """One statement of several, to be run in a single transaction.
+
+    Parameters:
+        statements: batches among them are unfolded.
+        doubled_percent: for PostgreSQL, where ``%`` has a meaning beside parameters.
+
+    Raises ``SqlError`` when there are none.
+    """
+    batch = [single for one in statements for single in one.batch or (one,)]
+    if len(batch) < 2:
+        if not batch:
+            raise SqlError("there is nothing to execute: the statement is empty")
+        return batch[0]
+    params = tuple([value for one in batch for value in one.params])
+    texts = []
+    for one in batch:
+        text = one.sql.rstrip().rstrip(";")
+        double = doubled_percent and params and not one.params
+        texts.append(text.replace("%", "%%") if double else text)
+    writes = any(one.writes for one in batch)
+    return Statement(";\n".join(texts), params, writes, tuple(batch))
+
 
 def changes_data(sql: str) -> bool:
     """Whether a text may change data; true in doubt.
 
     A function that changes data and is called in a ``SELECT`` is not seen.
     """
-    text = _INERT.sub(" ", sql)
+    try:
+        text = blank(sql)
+    except SqlError:
+        return True
     return _READING.match(text) is None or _WRITING.search(text) is not None
