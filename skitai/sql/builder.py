@@ -62,7 +62,7 @@ class ValueRows(Expression):
         for row in self.rows:
             for _, value in row.items:
                 writer.text.append(separator)
-                writer.typed(value)
+                writer.value(value)
                 separator = ", "
             separator = "), ("
         writer.text.append(")")

@@ -38,6 +38,11 @@ class Builders:
         self._templates = templates
         self._with: Builder | None = None
 
+    @property
+    def dialect(self) -> str:
+        """``"postgresql"`` or ``"sqlite"``."""
+        return self._dialect.name
+
     def select(self, table: Any, alias: str = "") -> Select:
         """Begin a select. ``table`` may be a builder as well: a sub-select."""
         return self._begin(Select(self._dialect, self._runner, table, alias))

@@ -1,9 +1,12 @@
-"""The two dialects: their placeholders, and how Python's values are bound in each."""
+"""The two dialects: their placeholders, and which of Python's values can be bound in each.
+
+Drivers make of a bound value what their database takes; here is only what SQL has to know of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -13,6 +16,8 @@ import orjson
 
 from skitai.sql.errors import SqlError
 
+# Bound as they are.
+_PLAIN = (str, int, float, bool, bytes, Decimal, datetime, date, time, UUID, dict)
 _SEQUENCES = (list, tuple, set, frozenset)
 
 
@@ -25,8 +30,7 @@ class Dialect:
         placeholder: of a parameter.
         doubled_percent: whether ``%`` in a text is written twice beside parameters.
         plain: the types whose values are bound as they are.
-        bind: makes a value of another type one that the driver knows, and the type of the database
-            to which it is cast where nothing else says it: ``(value, "uuid")``.
+        bind: makes a value of another type one that can be bound.
     """
 
     __slots__ = ("bind", "doubled_percent", "index", "name", "placeholder", "plain")
@@ -37,7 +41,7 @@ class Dialect:
         index: int,
         placeholder: str,
         plain: tuple[type, ...],
-        bind: Callable[[Any], tuple[Any, str]],
+        bind: Callable[[Any], Any],
     ) -> None:
         self.name = name
         self.index = index
@@ -78,18 +82,29 @@ def _json_default(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _bind_common(value: Any) -> Any:
-    """A value of a type that is not bound as it is, as one that both drivers know.
+def _bind_postgresql(value: Any) -> Any:
+    if isinstance(value, _SEQUENCES):
+        # A list is an array; a tuple would be the right side of IN for psycopg2.
+        return [_bind_postgresql(item) for item in value]
+    return _bind_common(value)
 
-    Other types are left to the drivers, which have their own adapters.
-    """
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
+
+def _bind_sqlite(value: Any) -> Any:
+    if isinstance(value, _SEQUENCES):
+        text = f"SQLite has no arrays: a {type(value).__name__} can't be bound"
+        raise SqlError(f"{text}; for one of several values use the operator 'in'")
+    if isinstance(value, timedelta):
+        raise SqlError("SQLite has no intervals: bind value.total_seconds() instead")
+    return _bind_common(value)
+
+
+def _bind_common(value: Any) -> Any:
+    """Types that are not known here are left to the drivers, which may have adapters for them."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, type) or callable(value):
         name = getattr(value, "__name__", type(value).__name__)
@@ -97,70 +112,6 @@ def _bind_common(value: Any) -> Any:
     return value
 
 
-def _bind_postgresql(value: Any) -> tuple[Any, str]:
-    if isinstance(value, Enum):
-        return _rebind(value.value, POSTGRESQL)
-    if isinstance(value, UUID):
-        return str(value), "uuid"
-    if isinstance(value, Mapping):
-        return json_text(value), "jsonb"
-    if isinstance(value, _SEQUENCES):
-        return _bind_array(value)
-    return _bind_common(value), ""
-
-
-def _bind_array(values: Any) -> tuple[list[Any], str]:
-    bound = []
-    cast = ""
-    for value in values:
-        item, kind = _rebind(value, POSTGRESQL)
-        bound.append(item)
-        if kind:
-            cast = kind if kind.endswith("[]") else f"{kind}[]"
-    return bound, cast
-
-
-def _bind_sqlite(value: Any) -> tuple[Any, str]:
-    if isinstance(value, Enum):
-        return _rebind(value.value, SQLITE)
-    if isinstance(value, datetime):
-        return _utc(value).isoformat(" "), ""
-    if isinstance(value, (date, time)):
-        return value.isoformat(), ""
-    if isinstance(value, (Decimal, UUID)):
-        return str(value), ""
-    if isinstance(value, Mapping):
-        return json_text(value), ""
-    if isinstance(value, _SEQUENCES):
-        text = f"SQLite has no arrays: a {type(value).__name__} can't be bound"
-        raise SqlError(f"{text}; for one of several values use the operator 'in'")
-    if isinstance(value, timedelta):
-        raise SqlError("SQLite has no intervals: bind value.total_seconds() instead")
-    return _bind_common(value), ""
-
-
-def _utc(value: datetime) -> datetime:
-    """Of one zone, so that texts compare as the moments do; naive ones stay as they are."""
-    if value.utcoffset() is None:
-        return value
-    try:
-        return value.astimezone(timezone.utc)
-    except OverflowError:  # within hours of the years 1 and 9999
-        return value
-
-
-def _rebind(value: Any, dialect: Dialect) -> tuple[Any, str]:
-    if value is None or type(value) in dialect.plain:
-        return value, ""
-    return dialect.bind(value)
-
-
-POSTGRESQL = Dialect(
-    "postgresql",
-    0,
-    "%s",
-    (str, int, float, bool, bytes, Decimal, datetime, date, time, timedelta),
-    _bind_postgresql,
-)
-SQLITE = Dialect("sqlite", 1, "?", (str, int, float, bool, bytes), _bind_sqlite)
+POSTGRESQL = Dialect("postgresql", 0, "%s", (*_PLAIN, timedelta), _bind_postgresql)
+SQLITE = Dialect("sqlite", 1, "?", _PLAIN, _bind_sqlite)
 DIALECTS = {dialect.name: dialect for dialect in (POSTGRESQL, SQLITE)}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from skitai.sql.errors import SqlError
@@ -19,8 +17,6 @@ _READING = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.I
 _WRITING = re.compile(
     r"\b(?:insert|update|delete|merge|into|replace\s+into|nextval|setval)\b", re.IGNORECASE
 )
-# The values whose representations differ when they do.
-_PLAIN = {str, int, float, bool, bytes, Decimal, datetime, date, time, timedelta, type(None)}
 
 
 @dataclass(slots=True)
@@ -42,23 +38,6 @@ class Statement:
     params: tuple[Any, ...] = ()
     writes: bool = True
     batch: tuple[Statement, ...] = ()
-
-    @property
-    def key(self) -> tuple[str, str] | None:
-        """What equals the key of another statement only if both mean the same, for caches.
-
-        ``1``, ``1.0`` and ``True`` are told apart. None if a parameter is of a type for which that
-        can't be said.
-        """
-        if not all(map(_is_plain, self.params)):
-            return None
-        return self.sql, repr(self.params)
-
-
-def _is_plain(value: Any) -> bool:
-    if type(value) is list:
-        return all(map(_is_plain, value))
-    return type(value) in _PLAIN
 
 
 def combine(statements: Sequence[Statement], doubled_percent: bool) -> Statement:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 # What db.name already is.
 TAKEN = frozenset(
-    ("delete", "execute", "from_string", "insert", "select", "sql", "template", "update", "with_")
+    """
+    close commit cursor delete dialect execute from_string insert rollback run select sql statement
+    stream template transaction update with_
+    """.split()
 )
 _TAG = re.compile(r"<sql\s+name\s*=\s*([\"'])(?P<name>.*?)\1\s*>|</sql\s*>|<sql\b")
 

@@ -94,32 +94,17 @@ class Writer:
         elif isinstance(value, Expression):
             value.write_value(self)
         else:
-            self._bind(value)
-
-    def _bind(self, value: Any) -> None:
-        bound, cast = self.dialect.bind(value)
-        self.params.append(bound)
-        # The database finds the type of a text from the column; that of an array it does not.
-        array = cast.endswith("[]")
-        self.text.append(f"{self._placeholder}::{cast}" if array else self._placeholder)
+            self.params.append(self.dialect.bind(value))
+            self.text.append(self._placeholder)
 
     def compared(self, value: Any) -> None:
         """Write a value that something is compared with."""
-        if isinstance(value, Decimal) and self.dialect is SQLITE:
-            # SQLite finds every text greater than every number unless a column says otherwise.
-            self.params.append(str(value))
+        if type(value) is Decimal and self.dialect is SQLITE:
+            # The driver may have to bind it as text, which SQLite finds greater than every number.
+            self.params.append(value)
             self.text.append("CAST(? AS NUMERIC)")
         else:
             self.value(value)
-
-    def typed(self, value: Any) -> None:
-        """Write a value where no column says of which type it is."""
-        if type(value) in self._plain or value is None or isinstance(value, Expression):
-            self.value(value)
-            return
-        bound, cast = self.dialect.bind(value)
-        self.params.append(bound)
-        self.text.append(f"{self._placeholder}::{cast}" if cast else self._placeholder)
 
     def json(self, value: Any) -> None:
         """Write a value as a JSON document."""
