@@ -23,9 +23,11 @@ from atila.life.loading import load
 from atila.results.api import API
 from atila.results.files import File
 from skitai import preference
+from skitai.sql import D, F, Q, V
 
 __all__ = [
     "API",
+    "D",
     "EVT_BEFORE_MOUNT",
     "EVT_BEFORE_RELOAD",
     "EVT_BEFORE_UMOUNT",
@@ -40,8 +42,11 @@ __all__ = [
     "EVT_SPEC_CREATED",
     "EVT_UMOUNTED",
     "Atila",
+    "F",
     "File",
     "HTTPError",
+    "Q",
+    "V",
     "load",
     "preference",
 ]

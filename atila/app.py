@@ -19,7 +19,7 @@ from atila.life.events import EventBus, EventDecorators
 from atila.life.lifecycle import Lifecycle
 from atila.life.maintenance import MaintainDecorators, Maintenance
 from atila.life.modules import ModuleMethods
-from atila.prework import CacheTimes, PreworkDecorators
+from atila.prework import PreworkDecorators
 from atila.results.encoding import encode, make_encoder
 from atila.results.senders import SENDERS, senders_of
 from atila.routing.declaring import RouteDecorators
@@ -31,12 +31,12 @@ from atila.templating.templates import TemplateDecorators, Templates
 from atila.validation.inspection import InspectDecorators, requirements_of
 from skitai.handlers.peers import Peers
 from skitai.stores.local import LocalStore
+from skitai.upstream.aliases import Aliases
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-    from atila.prework import Times
     from atila.routing.router import Route
     from atila.state.session_store import SessionStore
     from skitai.executors.threads import ThreadPool
@@ -79,6 +79,7 @@ class Atila(
         name: the given name.
         debug: tracebacks in error pages, templates reloaded; set by ``--devel``.
         config: settings, as attributes and as items; ``pref.config`` is merged into it.
+        aliases: upstreams of this app alone; ``alias`` adds one.
         g: values shared by the requests of this app in this worker; ``store`` is the same object.
         home: the app's directory, set when it is mounted.
         pool: the worker's threads, set when it starts.
@@ -126,7 +127,7 @@ class Atila(
         self.auth = Authentication()
         self.permissions = Permissions()
         self.sessions = Sessions(None)
-        self.cache_times: Times = CacheTimes()
+        self.aliases = Aliases()
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
         self.lifecycle = Lifecycle(self)
@@ -149,6 +150,10 @@ class Atila(
         """A lock shared by the threads of this worker: the app's own, or one for each name."""
         with self._locking:
             return self._locks.setdefault(name, threading.RLock())
+
+    def alias(self, name: str, ctype: str, members: str | list[str], **options: Any) -> Any:
+        """``skitai.alias`` for this app alone; here it hides one of the service."""
+        return self.aliases.add(name, ctype, members, **options)
 
     def set_devel(self, debug: bool = True, use_reloader: bool = True) -> None:
         """Set ``debug`` and ``use_reloader``; ``--devel`` or its absence decides in the end."""

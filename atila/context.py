@@ -15,6 +15,7 @@ import skitai.current
 from atila.errors import HTTPError
 from atila.journal import LogMethods
 from atila.routing.urls import UrlMethods
+from atila.tasks.methods import TaskMethods
 from atila.temporary import TemporaryFiles
 from atila.tokens.methods import TokenMethods
 
@@ -34,7 +35,7 @@ def is_watched(app: Atila) -> bool:
     return app.events.watches_requests() or skitai.current.was.wanted
 
 
-class AppContext(UrlMethods, LogMethods, TokenMethods, TemporaryFiles):
+class AppContext(UrlMethods, LogMethods, TokenMethods, TemporaryFiles, TaskMethods):
     """What ``was`` offers without a request.
 
     Attributes:

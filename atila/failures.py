@@ -16,6 +16,7 @@ from atila.errors import HTTPError
 from atila.results.heads import head_of
 from skitai.server.error_page import error_fields, render_error, wants_html
 from skitai.server.representation import Head, add_vary
+from skitai.tasks.errors import TaskCancelled, gateway_code
 
 if TYPE_CHECKING:
     from atila.was import Was
@@ -44,15 +45,21 @@ def answer_failure(was: Was, exc: BaseException) -> None:
 
 
 def explain(was: Was, exc: BaseException) -> tuple[HTTPError, BaseException | None]:
-    """The error to answer with, and the crash behind it, which is logged here."""
+    """The error to answer with, and the crash behind it, which is logged here.
+
+    What an upstream failed with is 502, 503 or 504, and everything else 500.
+    """
     error = as_http_error(exc)
     if error is not None:
         return error, None
     request = was.exchange.request
+    if isinstance(exc, TaskCancelled) and was.exchange.gone:
+        was.app.logger.info("%s %s: the client left", request.method, request.target)
+        return HTTPError(502), None
     was.app.logger.error(
         "%s %s failed [%s]", request.method, request.target, was.txnid(), exc_info=exc
     )
-    return HTTPError(500), exc
+    return HTTPError(gateway_code(exc) or 500), exc
 
 
 def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> None:

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atila.errors import ConfigError
 from atila.steps import Step, add_guard, is_async, step_of
@@ -26,30 +26,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _AFTER = "__atila_after__"
-
-
-class CacheTimes:
-    """When things were last updated, in this process: the default of ``app.cache_times``.
-
-    Anything with such a ``get`` may take its place, such as times shared by all workers.
-    """
-
-    def __init__(self) -> None:
-        self._times: dict[str, float] = {}
-
-    def get(self, name: str) -> float:
-        """Seconds since the epoch; 0.0 for what never was updated."""
-        return self._times.get(name, 0.0)
-
-    def set(self, name: str, when: float | None = None) -> None:
-        """Say that something was updated, now if no other time is given."""
-        self._times[name] = time.time() if when is None else when
-
-
-class Times(Protocol):
-    """What ``@app.if_cache_updated`` asks."""
-
-    def get(self, name: str) -> float: ...
 
 
 class Before:
@@ -233,7 +209,8 @@ class PreworkDecorators:
         """Call ``f(was, key)`` before a handler for each key that was updated.
 
         Parameters:
-            key: one or several names, of which ``app.cache_times`` knows when they were updated.
+            key: one or several names of ``skitai.register_g``; ``was.setlu`` updates them, and so
+                do tasks with ``rm_cache``, in any worker.
             function: called by the first request of each worker too. What it returns, unless None,
                 is the response.
             interval: seconds between two looks; 0: at every request.
@@ -267,7 +244,11 @@ def _of_files(app: Atila) -> Callable[[str], Stamp]:
 
 
 def _of_caches(app: Atila) -> Callable[[str], Stamp]:
-    return lambda name: app.cache_times.get(name)
+    def stamp(name: str) -> Stamp:
+        upstreams = app.peers.upstreams
+        return None if upstreams is None else upstreams.shared.version(name)
+
+    return stamp
 
 
 def _guarded(handler: F, guard: IfModified) -> F:

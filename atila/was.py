@@ -16,6 +16,8 @@ from atila.request import Request
 from atila.response import Response
 from atila.results.methods import ResultMethods
 from atila.steps import is_async
+from atila.tasks.methods import DeferredMethods
+from atila.tasks.owned import RequestTasks, owner_of
 from atila.tokens.otp import generate_otp
 from skitai.wire.forms import MalformedForm, parse_query
 
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
     from atila.state.mbox import MessageBox
     from atila.state.session import Session
     from skitai.server.exchange import Exchange
+    from skitai.upstream.calls import Owner
 
 __all__ = ["Was", "generate_otp"]
 
 
-class Was(AppContext, ResultMethods, CsrfMethods):
+class Was(AppContext, ResultMethods, CsrfMethods, DeferredMethods):
     """What a handler works with (seed, Very First Argument 'was').
 
     Attributes:
@@ -39,7 +42,7 @@ class Was(AppContext, ResultMethods, CsrfMethods):
         route: the route that was chosen; None while a routing error is answered.
     """
 
-    __slots__ = ("_request", "_response", "exchange", "route")
+    __slots__ = ("_owner", "_request", "_response", "exchange", "route")
 
     def __init__(self, app: Atila, exchange: Exchange, route: Route | None) -> None:
         self.app = app
@@ -47,6 +50,7 @@ class Was(AppContext, ResultMethods, CsrfMethods):
         self.route = route
         self._request: Request | None = None
         self._response: Response | None = None
+        self._owner: Owner | None = None
 
     @property
     def request(self) -> Request:
@@ -63,6 +67,16 @@ class Was(AppContext, ResultMethods, CsrfMethods):
         if response is None:
             response = self._response = Response(self.exchange)
         return response
+
+    @property
+    def task_owner(self) -> Owner:
+        """Who the tasks of this request belong to; they end when its client leaves."""
+        owner = self._owner
+        if owner is None:
+            tasks = RequestTasks()
+            owner = self._owner = owner_of(self.app, tasks)
+            self.exchange.when_gone(tasks.cancel)
+        return owner
 
     def start_over(self) -> None:
         """Forget what was set for a response that is not sent; called before an error's page."""

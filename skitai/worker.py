@@ -25,6 +25,8 @@ from skitai.importer import explain
 from skitai.server.access_log import AccessLog
 from skitai.server.core import Server
 from skitai.server.dispatch import Dispatcher, Site
+from skitai.tasks.loops import TaskLoop
+from skitai.upstream.upstreams import Upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,7 @@ log = logging.getLogger("skitai")
 # with the interpreter's default of 5 ms; throughput is the same within noise (one core).
 SWITCH_INTERVAL = 0.0005
 CANCEL_SECONDS = 1.0
+STOP_SECONDS = 1.0
 
 
 def serve(service: Service, settings: Settings, seat: WorkerSeat) -> int:
@@ -93,6 +96,7 @@ class Worker:
         self._loaded: list[Mount] = []
         self._pool: ThreadPool | None = None
         self._access_log: AccessLog | None = None
+        self._upstreams: Upstreams | None = None
 
     async def run(self) -> int:
         """Load the apps, listen, report readiness, wait, drain."""
@@ -103,7 +107,13 @@ class Worker:
             self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
         if settings.access_log and sys.stdout is not None:  # None: closed by whoever started us
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
-        self._load_apps(Peers(loop, self._seat.reloading, settings.max_upload_size))
+        service = self._service
+        self._upstreams = Upstreams(
+            TaskLoop(loop), service.aliases, service.shared, service.locks, service.executors
+        )
+        self._load_apps(
+            Peers(loop, self._seat.reloading, settings.max_upload_size, self._upstreams)
+        )
         dispatcher = self._build()
         for mount in self._loaded:
             mount.begin(loop)
@@ -121,14 +131,17 @@ class Worker:
         if not await server.drain(settings.drain_timeout):
             log.warning("requests were still running after %s s", settings.drain_timeout)
         await _end_tasks()
+        await self._upstreams.close()
         return 0
 
     def unload(self) -> None:
         """Run the apps' last hooks, each once, and end what the worker started."""
         while self._loaded:
             _unload(self._loaded.pop())
+        if self._upstreams is not None:
+            self._upstreams.stop(STOP_SECONDS)
         if self._pool is not None:
-            self._pool.stop(1.0)
+            self._pool.stop(STOP_SECONDS)
         if self._access_log is not None:
             self._access_log.close()
 

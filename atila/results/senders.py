@@ -18,7 +18,7 @@ from atila.results.heads import head_of
 from atila.results.minify import make_minifier
 from atila.results.streams import HTML, is_stream, send_async_stream, send_stream
 from atila.results.xml import JSON, choose_format, encode_xml
-from atila.tasks.deferred import DEFERRED, hand_over, settle
+from atila.tasks.deferred import DEFERRED, AsyncResult, hand_over, settle
 from skitai.server.exchange import ClientGone
 from skitai.server.representation import add_vary
 
@@ -172,9 +172,14 @@ async def send_from_loop(was: Was, result: Any) -> None:
     It sends in a thread where that waits for the server that keeps a session.
     """
     # PERF: the table knows most types; to ask those what they are takes 1 us.
-    if type(result) not in was.app.senders and isinstance(result, AsyncGenerator):
-        await send_async_stream(was, result)
-    elif was._request is not None and was._request.saving_waits:
+    if type(result) not in was.app.senders:
+        if isinstance(result, AsyncGenerator):
+            await send_async_stream(was, result)
+            return
+        if isinstance(result, AsyncResult):
+            await result.send(was)
+            return
+    if was._request is not None and was._request.saving_waits:
         await asyncio.to_thread(send, was, result)
     else:
         send(was, result)

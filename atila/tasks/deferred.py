@@ -31,6 +31,16 @@ class Deferred:
         raise NotImplementedError
 
 
+class AsyncResult:
+    """A response that is sent by a coroutine."""
+
+    __slots__ = ()
+
+    async def send(self, was: Was) -> None:
+        """Answer the request. Raises as other senders do."""
+        raise NotImplementedError
+
+
 DEFERRED = (Deferred, Then)
 
 

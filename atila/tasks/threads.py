@@ -16,6 +16,7 @@ from atila.steps import is_async
 from atila.tasks.deferred import Deferred
 from skitai.server.exchange import ClientGone
 from skitai.server.streaming import to_bytes
+from skitai.tasks.executed import call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -47,32 +48,10 @@ class ThreadPass(Deferred):
         function = self._function
         if is_async(function):
             return await function(was, *self._args, **self._kwargs)
-        return await in_executor(was, function, was, *self._args, **self._kwargs)
-
-
-async def in_executor(was: Was, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a thread for long work, with the context of the caller."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def done(result: Any, exc: BaseException | None) -> None:
-        loop.call_soon_threadsafe(_settle, future, result, exc)
-
-    job = was.upstreams.threads.submit(copy_context().run, (function, *args), kwargs, done)
-    try:
-        return await future
-    except asyncio.CancelledError:
-        job.cancel()
-        raise
-
-
-def _settle(future: asyncio.Future[Any], result: Any, exc: BaseException | None) -> None:
-    if future.done():
-        return
-    if exc is None:
-        future.set_result(result)
-    else:
-        future.set_exception(exc)
+        in_context = copy_context().run
+        return await call(
+            was.upstreams.threads, in_context, function, was, *self._args, **self._kwargs
+        )
 
 
 class Queue(Deferred):
@@ -106,7 +85,9 @@ class Queue(Deferred):
 
     async def _pieces(self, was: Was) -> AsyncGenerator[bytes, None]:
         queue = StreamQueue(asyncio.get_running_loop(), self._max_size)
-        work = asyncio.ensure_future(in_executor(was, self._produce, queue))
+        work = asyncio.ensure_future(
+            call(was.upstreams.threads, copy_context().run, self._produce, queue)
+        )
         try:
             while (item := await queue.get(self._timeout)) is not None:
                 yield to_bytes(item)
@@ -139,13 +120,16 @@ class StreamQueue:
         self._news: asyncio.Future[None] | None = None
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Add text or bytes; None ends the stream. Waits while the queue is full.
+        """Add text or bytes; None ends the stream, and what comes then is dropped.
+
+        Waits while the queue is full.
 
         Raises ``ClientGone`` when nobody reads any more, ``TimeoutError`` when no place got free in
         ``timeout`` seconds, or at once without ``block``.
         """
         if item is None:
             self.finish()
+        if self._finished:
             return
         if not self._free.acquire(block, timeout if block else None):
             raise TimeoutError("the queue is full: the client reads slowly")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+    from skitai.upstream.upstreams import Upstreams
+
 
 class Peers:
     """The apps of a worker by name, and what they share (seed, Working With Multiple Apps).
@@ -22,24 +24,27 @@ class Peers:
         loop: the worker's event loop; None where no worker is, e.g. in a test.
         reloading: the worker was started by a reload, to replace one with older code.
         max_upload_size: bytes that a body may have where an app says nothing else.
+        upstreams: databases, services and executors; None where no worker is.
 
     Attributes:
         g: values of all apps.
     """
 
-    __slots__ = ("_apps", "g", "loop", "max_upload_size", "reloading")
+    __slots__ = ("_apps", "g", "loop", "max_upload_size", "reloading", "upstreams")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop | None = None,
         reloading: bool = False,
         max_upload_size: int = Settings.max_upload_size,
+        upstreams: Upstreams | None = None,
     ) -> None:
         self._apps: dict[str, Any] = {}
         self.g = LocalStore()
         self.loop = loop
         self.reloading = reloading
         self.max_upload_size = max_upload_size
+        self.upstreams = upstreams
 
     def add(self, name: str, app: Any) -> None:
         """Make an app known; called while the worker starts."""

@@ -133,15 +133,16 @@ async def stream_async(
         data = to_bytes(first)
         exchange.start(make_head())
         if exchange.request.method != "HEAD":
-            await _write(exchange, data)
+            await write(exchange, data)
             async for piece in pieces:
-                await _write(exchange, to_bytes(piece))
+                await write(exchange, to_bytes(piece))
         exchange.end()
     finally:
         await pieces.aclose()
 
 
-async def _write(exchange: Exchange, data: bytes) -> None:
+async def write(exchange: Exchange, data: bytes) -> None:
+    """Send a piece of a started response, when the client can take it. Raises ``ClientGone``."""
     if not exchange.write(data):
         writable = asyncio.Event()
         exchange.when_writable(writable.set)

@@ -176,6 +176,14 @@ class Task(Awaitable):
         task._settle(reply, reply.error, STA_NORMAL)
         return task
 
+    @classmethod
+    def failed(cls, loop: TaskLoop, failure: Failure, meta: dict[str, Any] | None = None) -> Task:
+        """A task that has ended with a failure already."""
+        task = cls.__new__(cls)
+        task._prepare(loop, TIMEOUT, meta, None, None)
+        task._fail(failure)
+        return task
+
     # -- its life, on the loop
 
     def _begin(self) -> None:

@@ -1,0 +1,57 @@
+"""Who the tasks of an app belong to: a request, which breaks them off when its client leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skitai.upstream.calls import Owner
+
+if TYPE_CHECKING:
+    from atila.app import Atila
+
+# Tasks of one request that are kept before those that have ended are forgotten.
+KEPT = 64
+
+
+class RequestTasks:
+    """The tasks that a request has started; it knows nothing of the request."""
+
+    __slots__ = ("_limit", "_tasks")
+
+    def __init__(self) -> None:
+        self._tasks: list[Any] = []
+        self._limit = KEPT
+
+    def add(self, task: Any) -> None:
+        """A task was started; any thread."""
+        tasks = self._tasks
+        tasks.append(task)
+        if len(tasks) > self._limit:
+            self._tasks = [task for task in tasks if not task.done]
+            self._limit = max(KEPT, 2 * len(self._tasks))
+
+    def cancel(self) -> None:
+        """The client left."""
+        for task in self._tasks:
+            if not task.done:
+                task.cancel()
+
+
+def owner_of(app: Atila, tasks: RequestTasks | None) -> Owner:
+    """Who tells upstreams what an app wants."""
+    return Owner(
+        app.aliases, None if tasks is None else tasks.add, lambda names: _updated(app, names)
+    )
+
+
+def _updated(app: Atila, names: list[str]) -> None:
+    """Let the app know what its ``rm_cache`` has changed; the loop must not wait for that."""
+
+    def emit(_: None) -> None:
+        for name in names:
+            app.emit(f"setlu:{name}")
+
+    if app.pool is None:
+        emit(None)
+    else:
+        app.pool.resubmit(emit, None)

@@ -1,0 +1,220 @@
+"""``Calls``: starts tasks for one upstream, with the options that the app gave for it.
+
+The facades of databases and services make one each time an app asks for an upstream.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from skitai.tasks.task import TIMEOUT, Task
+from skitai.upstream.several import several
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from skitai.stores.result_cache import ResultCache
+    from skitai.stores.shared import SharedSlots
+    from skitai.tasks.loops import TaskLoop
+    from skitai.tasks.reply import Reply
+    from skitai.upstream.aliases import Aliases
+    from skitai.upstream.place import Place
+
+
+class Owner:
+    """Who wants the tasks: a request, whose client may leave, or nobody.
+
+    Parameters:
+        aliases: of the app alone; they hide those of the service.
+        own: called with each task that is started.
+        updated: called with names of the result cache, after what they stand for was changed.
+    """
+
+    __slots__ = ("aliases", "own", "updated")
+
+    def __init__(
+        self,
+        aliases: Aliases | None = None,
+        own: Callable[[Any], object] | None = None,
+        updated: Callable[[list[str]], object] | None = None,
+    ) -> None:
+        self.aliases = aliases
+        self.own = own
+        self.updated = updated
+
+
+class Options:
+    """What an app may say of the tasks of an upstream (seed, Task; Cache Control).
+
+    Parameters:
+        meta: a dictionary, kept on each task.
+        filter: gets the data of a task and returns what ``fetch`` gives.
+        timeout: seconds, 10 by default.
+        use_cache: True takes data from the result cache that is not too old; a name, or several,
+            also stores it there until one of the names is updated.
+        rm_cache: names that are updated when a task has succeeded.
+        cache: seconds for which data is stored.
+        callback: called with each task when it has ended; it must not block.
+        headers: a dictionary or pairs, of HTTP requests.
+        auth: user and password, of HTTP requests.
+        caller: whatever; nothing looks at it.
+        request_type: media types of what is sent and what is wanted, of HTTP requests.
+
+    Raises ``ValueError`` for what can't be meant.
+    """
+
+    __slots__ = (
+        "auth",
+        "cache",
+        "callback",
+        "filter",
+        "headers",
+        "meta",
+        "names",
+        "removed",
+        "request_type",
+        "timeout",
+        "use_cache",
+    )
+
+    def __init__(
+        self,
+        meta: dict[str, Any] | None = None,
+        filter: Callable[[Any], Any] | None = None,
+        timeout: float = TIMEOUT,
+        use_cache: bool | str | Sequence[str] = False,
+        rm_cache: str | Sequence[str] | None = None,
+        cache: float | None = None,
+        callback: Callable[[Any], object] | None = None,
+        headers: Any = None,
+        auth: Any = None,
+        caller: Any = None,
+        request_type: tuple[str, str] | None = None,
+    ) -> None:
+        if not isinstance(timeout, (int, float)) or timeout <= 0:
+            raise ValueError(f"timeout={timeout!r} must be a number of seconds above 0")
+        self.meta = meta
+        self.filter = filter
+        self.timeout = timeout
+        self.names = [] if isinstance(use_cache, bool) else _names("use_cache", use_cache)
+        self.removed = [] if rm_cache is None else _names("rm_cache", rm_cache)
+        self.use_cache = bool(use_cache) and not self.removed
+        self.cache = cache
+        self.callback = callback
+        self.headers = headers
+        self.auth = auth
+        self.request_type = request_type
+
+
+PLAIN = Options()
+
+
+def _names(option: str, names: Any) -> list[str]:
+    given = [names] if isinstance(names, str) else names
+    if not isinstance(given, (list, tuple, set)) or not all(isinstance(n, str) for n in given):
+        raise ValueError(f"{option}={names!r} must be a name or a list of names")
+    return list(given)
+
+
+class Calls:
+    """Starts the tasks of one upstream.
+
+    Parameters:
+        loop: of the worker.
+        place: the upstream.
+        options: for all tasks.
+        owner: who wants them.
+        cache, shared: where results and the times of updates are.
+        several: ask every member, for ``.map``.
+    """
+
+    __slots__ = ("_cache", "_several", "_shared", "loop", "options", "owner", "place")
+
+    def __init__(
+        self,
+        loop: TaskLoop,
+        place: Place,
+        options: Options,
+        owner: Owner,
+        cache: ResultCache,
+        shared: SharedSlots,
+        several: bool = False,
+    ) -> None:
+        self.loop = loop
+        self.place = place
+        self.options = options
+        self.owner = owner
+        self._cache = cache
+        self._shared = shared
+        self._several = several
+
+    def start(
+        self,
+        request: Any,
+        repeatable: bool,
+        identity: Callable[[], Hashable] | None = None,
+        kind: type[Task] = Task,
+        options: Options | None = None,
+    ) -> Task:
+        """Start a task.
+
+        Parameters:
+            request: for the driver.
+            repeatable: it may be sent to another member, when one has failed in the middle of it.
+            identity: gives what tells it from others in the result cache, None if nothing does;
+                without it the result is never kept.
+            kind: class of the task.
+            options: others than those of this object.
+        """
+        options = self.options if options is None else options
+        keep = None
+        if identity is not None and not options.removed and not self._several:
+            if options.use_cache and (key := identity()) is not None:
+                found = self._cache.get((self.place.name, key), options.names)
+                if found is not None:
+                    return kind.ended(self.loop, found, options.meta, options.filter)
+            keep = self._keeper(identity, options)
+        if self._several:
+            kind = several(kind)
+        task = kind(
+            self.loop,
+            lambda: self._call(request, repeatable, options),
+            options.timeout,
+            options.meta,
+            options.filter,
+            keep,
+        )
+        if options.callback is not None:
+            callback = options.callback
+            task.when_done(lambda: callback(task))
+        if self.owner.own is not None:
+            self.owner.own(task)
+        return task
+
+    async def _call(self, request: Any, repeatable: bool, options: Options) -> Reply:
+        if self._several:
+            return await self.place.cluster.ask_all(request)
+        reply = await self.place.cluster.call(request, repeatable)
+        if options.removed and reply.error is None:
+            for name in options.removed:
+                self._shared.touch(name)
+            if self.owner.updated is not None:
+                self.owner.updated(options.removed)
+        return reply
+
+    def _keeper(
+        self, identity: Callable[[], Hashable], options: Options
+    ) -> Callable[[Reply, float | None], None] | None:
+        """Stores a reply, for some seconds or for those of the options."""
+        sent, cache, name = time.time(), self._cache, self.place.name
+
+        def keep(reply: Reply, seconds: float | None) -> None:
+            age = options.cache if seconds is None else seconds
+            if age is None and (seconds is not None or not options.names):
+                return
+            key = identity()
+            if key is not None:
+                cache.put((name, key), reply, sent, age)
+
+        return keep

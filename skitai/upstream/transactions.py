@@ -1,0 +1,203 @@
+"""``Transaction``: several statements that are kept or undone together (``was.transaction``).
+
+In a thread its methods wait; on the loop they return tasks to await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from skitai.sql import Builders
+from skitai.tasks.errors import Failure, request_failure
+from skitai.tasks.reply import Reply
+from skitai.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from skitai.sql.rows import Row
+    from skitai.sql.statement import Statement
+    from skitai.upstream.calls import Calls
+    from skitai.upstream.sql_session import SqlSession
+
+
+T = TypeVar("T")
+
+
+class Result(Task):
+    """A statement of a transaction."""
+
+    __slots__ = ()
+
+    def fetchall(self, as_dict: bool = False) -> list[Any]:
+        """All rows, as tuples unless ``as_dict``."""
+        rows: list[Row] = self.fetch() or []
+        return rows if as_dict else [tuple(row.values()) for row in rows]
+
+    def fetchmany(self, size: int, as_dict: bool = False) -> list[Any]:
+        """The first ``size`` rows."""
+        return self.fetchall(as_dict)[:size]
+
+    def fetchone(self, as_dict: bool = False) -> Any:
+        """The first row; None when there is none."""
+        return next(iter(self.fetchall(as_dict)), None)
+
+    def fetch1(self) -> Row | None:
+        """The first row, as a dictionary."""
+        row: Row | None = self.fetchone(as_dict=True)
+        return row
+
+    def fetchn(self, size: int) -> list[Row]:
+        """The first ``size`` rows, as dictionaries."""
+        return self.fetchmany(size, as_dict=True)
+
+    @property
+    def field_names(self) -> list[str]:
+        """The names of the columns; empty when there is no row to tell."""
+        row = self.fetch1()
+        return [] if row is None else list(row)
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were found or changed."""
+        return getattr(self.reply, "rowcount", -1)
+
+
+class Transaction(Builders):
+    """Statements on one connection.
+
+    ``with was.transaction ("@alias") as tx`` undoes at its end what was not committed; so does
+    ``async with``. A statement that fails makes ``commit`` fail too, until ``rollback``.
+
+    Parameters:
+        calls: of the database.
+        statement: makes a statement of what ``execute`` gets.
+        dialect: of the database.
+        autocommit: each statement for itself.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        statement: Callable[..., Statement],
+        dialect: str,
+        autocommit: bool = False,
+    ) -> None:
+        super().__init__(dialect, self)  # not one of many that a request makes
+        self._calls = calls
+        self._statement = statement
+        self._autocommit = autocommit
+        self._session: SqlSession | None = None
+        self._closed = False
+        self._broken: BaseException | None = None
+        # Statements run in the order in which they were started.
+        self._turn = asyncio.Lock()
+        self._own(self)
+
+    # -- statements
+
+    def execute(self, statement: Any, *params: Any) -> Result:
+        """Run a statement. Parameters: ``SqlDatabase.execute``.
+
+        In a thread it has ended, and what went wrong is raised; on the loop it is to be awaited.
+        """
+        return self.run(self._statement(statement, *params))
+
+    def run(self, statement: Any) -> Result:
+        """Run a builder or a statement; what ``builder.execute()`` calls."""
+        compiled = self._statement(statement)
+        return self._own(self._start(lambda: self._execute(compiled)))
+
+    def commit(self) -> Result:
+        """Keep what was done. Raises what a statement raised that failed."""
+        return self._start(self._commit)
+
+    def rollback(self) -> Result:
+        """Undo what was done since the last commit."""
+        return self._start(self._rollback)
+
+    def close(self) -> Result:
+        """Undo what was not committed, and give the connection back."""
+        return self._start(self._close)
+
+    def cancel(self) -> None:
+        """The client left: give the connection back. Any thread."""
+        self._calls.loop.call(Task, self._calls.loop, self._close)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is closed."""
+        return self._closed
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Result:
+        loop, options = self._calls.loop, self._calls.options
+        task = Result(loop, work, options.timeout, options.meta, options.filter)
+        if not loop.here():
+            task.commit()
+        return task
+
+    def _own(self, thing: T) -> T:
+        """Let it be broken off when the client leaves."""
+        if self._calls.owner.own is not None:
+            self._calls.owner.own(thing)
+        return thing
+
+    # -- on the loop
+
+    async def _execute(self, statement: Statement) -> Reply:
+        async with self._turn:
+            session = await self._opened()
+            try:
+                return await session.execute(statement)
+            except Failure as failure:
+                self._broken = failure.error
+                raise
+
+    async def _opened(self) -> SqlSession:
+        if self._closed:
+            raise request_failure(RuntimeError("the transaction is closed already"))
+        if self._session is None:
+            backend: Any = self._calls.place.cluster.choose()
+            if not hasattr(backend, "session"):
+                raise request_failure(TypeError("only a SQL database has transactions"))
+            self._session = await backend.session(self._autocommit)
+        return self._session
+
+    async def _commit(self) -> Reply:
+        async with self._turn:
+            if self._broken is not None:
+                raise Failure(self._broken)
+            if self._session is not None:
+                await self._session.commit()
+        return Reply(None)
+
+    async def _rollback(self) -> Reply:
+        async with self._turn:
+            self._broken = None
+            if self._session is not None:
+                await self._session.rollback()
+        return Reply(None)
+
+    async def _close(self) -> Reply:
+        async with self._turn:
+            session, self._session, self._closed = self._session, None, True
+            if session is not None:
+                await session.close()
+        return Reply(None)
+
+    # -- with
+
+    def __enter__(self) -> Transaction:
+        if self._calls.loop.here():
+            raise RuntimeError("on the event loop: async with was.transaction(...)")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Transaction:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,289 @@
+"""``Upstreams``: all databases, services and executors of one worker.
+
+The worker makes it; the ``was`` of frameworks starts its tasks through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from skitai.executors.subprocesses import run_subprocess
+from skitai.stores.result_cache import ResultCache
+from skitai.tasks.executed import execute
+from skitai.tasks.reply import Reply
+from skitai.tasks.task import Task
+from skitai.upstream.aliases import Aliases, parse_reference
+from skitai.upstream.backends import make_backend
+from skitai.upstream.calls import PLAIN, Calls, Options
+from skitai.upstream.databases import CommandDatabase, SqlDatabase
+from skitai.upstream.http.backend import HttpBackend
+from skitai.upstream.http.client import parse_url
+from skitai.upstream.kinds import DB_PGSQL, PROTO_HTTP, dialect_of
+from skitai.upstream.place import Place
+from skitai.upstream.services import JsonRpcStub, Stub, XmlRpcStub, send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skitai.executors.config import ExecutorConfig
+    from skitai.executors.processes import ProcessExecutor
+    from skitai.executors.threaded import ThreadExecutor
+    from skitai.stores.locks import SharedLock, SharedLocks
+    from skitai.stores.shared import SharedSlots
+    from skitai.tasks.loops import TaskLoop
+    from skitai.upstream.aliases import Alias
+    from skitai.upstream.calls import Owner
+    from skitai.upstream.interface import Backend, Member
+
+log = logging.getLogger("skitai")
+
+# Upstreams that are named by a URL instead of an alias; the one used longest ago is closed.
+MAX_UNNAMED = 64
+CLOSE_SECONDS = 2.0
+
+
+class Upstreams:
+    """What a worker reaches.
+
+    Parameters:
+        loop: of the worker; this object is made there.
+        aliases: of the service.
+        shared, locks: over all workers.
+        executors: sizes and limits.
+        cache: results; by default an empty one of the default size.
+
+    Attributes:
+        threads, processes: executors of ``was.Thread`` and ``was.Process``.
+    """
+
+    def __init__(
+        self,
+        loop: TaskLoop,
+        aliases: Aliases,
+        shared: SharedSlots,
+        locks: SharedLocks,
+        executors: ExecutorConfig,
+        cache: ResultCache | None = None,
+    ) -> None:
+        self.loop = loop
+        self.shared = shared
+        self.cache = ResultCache(shared) if cache is None else cache
+        self._aliases = aliases
+        self._locks = locks
+        self._executors = executors
+        self.threads: ThreadExecutor = executors.threads()
+        self.processes: ProcessExecutor = executors.processes()
+        self._places: dict[Alias, Place] = {}
+        self._unnamed: OrderedDict[Any, Place] = OrderedDict()
+        self._lock = threading.Lock()
+
+    # -- databases
+
+    def database(
+        self,
+        owner: Owner,
+        several: bool,
+        server: str,
+        dbname: str | None = None,
+        auth: tuple[str, str] | None = None,
+        dbtype: str = DB_PGSQL,
+        transaction: bool = False,
+        cursor: bool = False,
+        templates: Any = None,
+        **options: Any,
+    ) -> Any:
+        """A database (seed, PostgreSQL / SQLite3; MongoDB; Redis).
+
+        Parameters:
+            server: ``"@alias"``; or ``host:port``, with ``dbname``, ``auth`` and ``dbtype``.
+            transaction, cursor: one connection, see ``was.transaction`` and ``was.cursor``.
+            options: see ``skitai.upstream.calls.Options``.
+
+        Raises ``UnknownAlias``; ``TypeError`` for an unknown option, for an alias that is no
+        database, and for a transaction of what is no SQL database.
+        """
+        if server[:1] == "@":
+            place, _ = self._find(owner, server)
+        else:
+            place = self._unnamed_database(server, dbname, auth, dbtype)
+        calls = self._calls(place, owner, several, Options(**options) if options else PLAIN)
+        dialect = dialect_of(place.kind)
+        if dialect is None:
+            if transaction or cursor:
+                raise TypeError(f"{place.name} is no SQL database, it has no transactions")
+            if not place.kind.startswith("*"):
+                raise TypeError(f"{place.name} is a service: was.stub({server!r})")
+            return CommandDatabase(calls)
+        database = SqlDatabase(calls, dialect, templates)
+        if transaction:
+            return database.transaction()
+        return database.cursor() if cursor else database
+
+    # -- services
+
+    def stub(self, owner: Owner, several: bool, base: str, **options: Any) -> Stub:
+        """A service over HTTP (seed, HTTP Based Protocols); ``base`` is an alias or a URL."""
+        return Stub(*self._service(owner, several, base, options))
+
+    def xmlrpc(self, owner: Owner, several: bool, base: str, **options: Any) -> XmlRpcStub:
+        """A service that speaks XML-RPC."""
+        return XmlRpcStub(*self._service(owner, several, base, options))
+
+    def jsonrpc(self, owner: Owner, several: bool, base: str, **options: Any) -> JsonRpcStub:
+        """A service that speaks JSON-RPC."""
+        return JsonRpcStub(*self._service(owner, several, base, options))
+
+    def request(
+        self,
+        owner: Owner,
+        several: bool,
+        method: str,
+        uri: str,
+        data: Any = None,
+        **options: Any,
+    ) -> Task:
+        """One request; ``uri`` is ``"@alias/path"`` or a URL."""
+        calls, path = self._service(owner, several, uri, options)
+        return send(calls, "", method, path, () if data is None else (data,), {})
+
+    def service(self, owner: Owner, base: str) -> tuple[Place, str]:
+        """The place and the path that an alias or a URL stands for."""
+        if base[:1] == "@":
+            place, path = self._find(owner, base)
+            if place.kind.startswith("*"):
+                raise TypeError(f"{place.name} is a database: was.db({base!r})")
+            return place, path
+        return self._unnamed_service(base)
+
+    def _service(
+        self, owner: Owner, several: bool, base: str, options: dict[str, Any]
+    ) -> tuple[Calls, str]:
+        place, path = self.service(owner, base)
+        options.setdefault("use_cache", True)
+        return self._calls(place, owner, several, Options(**options)), path
+
+    # -- executors
+
+    def in_thread(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Task:
+        """Call a function in a thread; see ``skitai.tasks.executed.execute``."""
+        timeout = self._executors.zombie_timeout
+        return execute(self.loop, self.threads, timeout, function, args, kwargs, True)
+
+    def in_process(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Task:
+        """Call a function in another process."""
+        timeout = self._executors.zombie_timeout
+        return execute(self.loop, self.processes, timeout, function, args, kwargs, False)
+
+    def run_command(
+        self,
+        command: str | list[str],
+        timeout: float | None,
+        meta: dict[str, Any] | None,
+        filter: Callable[[Any], Any] | None,
+    ) -> Task:
+        """Run a command."""
+        seconds = self._executors.zombie_timeout if timeout is None else timeout
+
+        async def work() -> Reply:
+            return Reply(await run_subprocess(command, seconds))
+
+        return Task(self.loop, work, seconds, meta, filter)
+
+    def lock(self, name: str) -> SharedLock:
+        """A lock of all workers."""
+        return self._locks.get(name)
+
+    # -- places
+
+    def _calls(self, place: Place, owner: Owner, several: bool, options: Options) -> Calls:
+        return Calls(self.loop, place, options, owner, self.cache, self.shared, several)
+
+    def _find(self, owner: Owner, reference: str) -> tuple[Place, str]:
+        """The place of an alias, which may be one of the app alone, and what follows its name."""
+        name, path = parse_reference(reference)
+        alias = self._aliases.find(name, owner.aliases)
+        place = self._places.get(alias)
+        if place is None:
+            place = self._places.setdefault(alias, _place_of(alias))
+        return place, path
+
+    def _unnamed_database(
+        self, server: str, dbname: str | None, auth: tuple[str, str] | None, kind: str
+    ) -> Place:
+        """The place of a database that is named by its server."""
+        key = (server, dbname, auth, kind)
+        place = self._known(key)
+        if place is None:
+            text = f"{quote(auth[0])}:{quote(auth[1])}@{server}" if auth else server
+            aliases = Aliases()
+            aliases.add("unnamed", kind, f"{text}/{dbname}" if dbname else text)
+            place = self._remember(key, _place_of(aliases.find("unnamed")))
+        return place
+
+    def _unnamed_service(self, url: str) -> tuple[Place, str]:
+        """The place of the origin of a URL, and what follows it."""
+        member, target = parse_url(url)
+        place = self._known(member)
+        if place is None:
+
+            def make(member: Member) -> Backend:
+                return HttpBackend(member)
+
+            place = self._remember(member, Place(member.name, PROTO_HTTP, [member], make))
+        return place, target
+
+    def _known(self, key: Any) -> Place | None:
+        with self._lock:
+            place = self._unnamed.get(key)
+            if place is not None:
+                self._unnamed.move_to_end(key)
+            return place
+
+    def _remember(self, key: Any, place: Place) -> Place:
+        with self._lock:
+            place = self._unnamed.setdefault(key, place)
+            oldest = None
+            if len(self._unnamed) > MAX_UNNAMED:
+                _, oldest = self._unnamed.popitem(last=False)
+        if oldest is not None:
+            self.loop.call(oldest.discard)
+        return place
+
+    # -- the end
+
+    async def close(self) -> None:
+        """Close all connections, for a moment; what still runs fails."""
+        places = [*self._places.values(), *self._unnamed.values()]
+        closing = [asyncio.ensure_future(place.close()) for place in places]
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_SECONDS)
+        for closed in closing:
+            if not closed.done():
+                closed.cancel()
+            elif closed.exception() is not None:
+                log.error("closing an upstream failed", exc_info=closed.exception())
+
+    def stop(self, timeout: float) -> None:
+        """End the executors; called when the loop stands still.
+
+        Parameters:
+            timeout: seconds that running jobs have to end.
+        """
+        self.threads.stop(timeout)
+        self.processes.stop(timeout)
+
+
+def _place_of(alias: Alias) -> Place:
+    def make(member: Member) -> Backend:
+        return make_backend(alias.kind, member, alias.max_conns, alias.verify)
+
+    return Place(f"@{alias.name}", alias.kind, alias.members, make)
