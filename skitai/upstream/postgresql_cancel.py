@@ -18,12 +18,8 @@ import psycopg2
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-# A server that does not answer keeps a thread. When all are taken, the next one looks again after a
-# pause, until its caller has waited long enough.
+# A server that does not answer keeps a thread.
 MAX_THREADS = 8
-PAUSE_SECONDS = 0.01
-
-_threads = threading.BoundedSemaphore(MAX_THREADS)
 
 
 @lru_cache(maxsize=1)
@@ -39,41 +35,47 @@ def _libpq() -> ctypes.CDLL:
     return library
 
 
-async def cancel_statement(raw: connection) -> bool:
-    """Ask the server to break off what it runs for ``raw``; whether it has got the request.
+class Canceller:
+    """Sends such requests, a few at a time; made and used on the loop, one for each server."""
 
-    When this returns True, the statement has ended or is about to, and a later one is not harmed.
-    """
-    try:
-        library = _libpq()
-    except (OSError, AttributeError):
-        return False  # a build of psycopg2 that hides its library
-    while not _threads.acquire(blocking=False):
-        await asyncio.sleep(PAUSE_SECONDS)
-    pointer = None if raw.closed else library.PQgetCancel(raw.pgconn_ptr)
-    if not pointer:
-        _threads.release()
-        return False
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bool] = loop.create_future()
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._free = asyncio.Semaphore(MAX_THREADS)
 
-    def settle(arrived: bool) -> None:
-        if not answer.done():
-            answer.set_result(arrived)
+    async def cancel(self, raw: connection) -> bool:
+        """Ask the server to break off what it runs for ``raw``; whether it has got the request.
 
-    def ask() -> None:
+        When this returns True, the statement has ended or is about to, and a later one is not
+        harmed.
+        """
         try:
-            reason = ctypes.create_string_buffer(256)
-            arrived = bool(library.PQcancel(pointer, reason, len(reason)))
-        finally:
-            library.PQfreeCancel(pointer)
-            _threads.release()
+            library = _libpq()
+        except (OSError, AttributeError):
+            return False  # a build of psycopg2 that hides its library
+        await self._free.acquire()
+        pointer = None if raw.closed else library.PQgetCancel(raw.pgconn_ptr)
+        if not pointer:
+            self._free.release()
+            return False
+        answer: asyncio.Future[bool] = self._loop.create_future()
+        # A daemon: the process does not wait at its end for a server that is silent.
+        threading.Thread(
+            target=self._ask, args=(library, pointer, answer), name="postgresql-cancel", daemon=True
+        ).start()
+        return await answer
+
+    def _ask(self, library: ctypes.CDLL, pointer: int, answer: asyncio.Future[bool]) -> None:
+        """In the thread: send the request and wait until the server has closed that connection."""
+        reason = ctypes.create_string_buffer(256)
+        arrived = bool(library.PQcancel(pointer, reason, len(reason)))
+        library.PQfreeCancel(pointer)
         try:
-            loop.call_soon_threadsafe(settle, arrived)
+            self._loop.call_soon_threadsafe(self._settle, answer, arrived)
         except RuntimeError:
-            if not loop.is_closed():
+            if not self._loop.is_closed():
                 raise
 
-    # A daemon: the process does not wait at its end for a server that is silent.
-    threading.Thread(target=ask, name="postgresql-cancel", daemon=True).start()
-    return await answer
+    def _settle(self, answer: asyncio.Future[bool], arrived: bool) -> None:
+        self._free.release()
+        if not answer.done():
+            answer.set_result(arrived)

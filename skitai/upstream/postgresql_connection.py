@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections import deque
 from contextlib import suppress
@@ -19,7 +20,6 @@ from psycopg2.extensions import (
 
 from skitai.sql.rows import Row
 from skitai.tasks.errors import Failure, RequestFailed, request_failure
-from skitai.upstream.postgresql_cancel import cancel_statement
 from skitai.upstream.postgresql_types import adapt, register
 from skitai.upstream.sql_reply import SqlReply
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from psycopg2.extensions import cursor as Cursor
+
+    from skitai.upstream.postgresql_cancel import Canceller
 
 # A shorter statement fits into the buffer of a socket that has nothing in it.
 SHORT_STATEMENT = 4096
@@ -68,10 +70,13 @@ class Connection:
 
     __slots__ = (
         "_cursor",
+        "_end",
         "_fd",
         "_gone",
         "_loop",
+        "_notices",
         "_poll",
+        "_poller",
         "_raw",
         "_waiter",
         "_writing",
@@ -93,11 +98,16 @@ class Connection:
         self._writing = False
         self.running = False
         self.closed = False
+        self._end: psycopg2.Error = psycopg2.InterfaceError("the connection is open")
         self.pooled = False
         self.tainted = False
         self.idle_since = 0.0
+        # Whether anything has come, asked without waiting.
+        self._poller = select.poll()
+        self._poller.register(self._fd, select.POLLIN)
         # What nobody reads must not pile up.
-        raw.notices = deque(maxlen=0)
+        self._notices: deque[str] = deque(maxlen=1)
+        raw.notices = self._notices
         raw.notifies = deque(maxlen=0)
         register(raw)
         # PERF: the reader stays for the life of the connection; adding and removing it for each
@@ -145,8 +155,10 @@ class Connection:
 
     def alive(self) -> bool:
         """Whether nothing says that the server has closed an idle connection."""
-        if not self.closed:
-            self._advance()
+        if not self.closed and self._poller.poll(0):
+            self._advance()  # reads its last words
+            if not self.closed:
+                self._advance()  # finds the end
         return not self.closed
 
     async def run(self, sql: str, params: Any = ()) -> SqlReply:
@@ -159,6 +171,10 @@ class Connection:
         if "\0" in sql:
             # psycopg2 would send what stands before it.
             raise request_failure(RequestFailed("a statement can't contain NUL (0x00) characters"))
+        # PERF: 0.6 us. Without this look a statement could be sent to a server that is gone, and
+        # would then count as begun.
+        if not self.alive():
+            raise ConnectionLost(self._end, False)
         cursor = self._cursor
         try:
             cursor.execute(sql, adapt(params))
@@ -209,7 +225,7 @@ class Connection:
                 raise Failure(psycopg2.NotSupportedError(text), reason="Database Error")
         return SqlReply(None, cursor.rowcount)
 
-    async def break_off(self, seconds: float) -> None:
+    async def break_off(self, canceller: Canceller, seconds: float) -> None:
         """Have the server end what it runs; when it is not idle in time, close the connection."""
         if not self.running:
             return
@@ -218,10 +234,11 @@ class Connection:
             if ended is None or ended.done():  # nobody waits for the answer any more
                 ended = self._waiter = self._loop.create_future()
                 ended.add_done_callback(asyncio.Future.exception)
-            asked = self._loop.create_task(cancel_statement(self._raw))
+            asked = self._loop.create_task(canceller.cancel(self._raw))
             try:
                 # Both: a request that is on its way would hit the next statement.
-                await asyncio.wait({ended, asked}, timeout=seconds)
+                both: set[asyncio.Future[Any]] = {ended, asked}
+                await asyncio.wait(both, timeout=seconds)
                 if asked.done() and asked.result() and not self.running:
                     return
             finally:
@@ -239,8 +256,12 @@ class Connection:
     # -- what the socket brings
 
     def _advance(self) -> None:
+        """Go on with what the socket allows; called when it can be read or written."""
         try:
             state = self._poll()
+            # When the socket has an error, uvloop calls once and never again.
+            while (state != POLL_OK or not self.running) and self._broken():
+                state = self._poll()
         except psycopg2.Error as exc:
             self._failed(exc)
             return
@@ -250,9 +271,15 @@ class Connection:
         if state == POLL_OK:
             if self.running:
                 self._answered(None)
+            elif self._notices:
+                # To who does nothing the server only says why it is about to leave.
+                self._closed_by(psycopg2.OperationalError(self._notices[0]))
         elif state == POLL_WRITE and not self._writing:
             self._writing = True
             self._loop.add_writer(self._fd, self._advance)
+
+    def _broken(self) -> bool:
+        return any(mask & (select.POLLERR | select.POLLHUP) for _, mask in self._poller.poll(0))
 
     def _failed(self, error: psycopg2.Error) -> None:
         severity = error.diag.severity_nonlocalized or ""
@@ -268,6 +295,7 @@ class Connection:
 
     def _answered(self, error: Exception | None) -> None:
         self.running = False
+        self._notices.clear()
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():
             return
@@ -280,6 +308,7 @@ class Connection:
         if self.closed:
             return
         self.closed = True
+        self._end = error
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         with suppress(psycopg2.Error):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from skitai.tasks.errors import Failure, PoolExhausted, network_failure, timeout_failure
+from skitai.upstream.postgresql_cancel import Canceller
 from skitai.upstream.postgresql_connection import Connection, ConnectionLost
 from skitai.upstream.slots import EXPIRED, Slots
 
@@ -49,6 +50,7 @@ class Pool:
         self._idle: list[Connection] = []
         # Who has a slot, but could not connect while others of this pool are connected.
         self._hungry: deque[asyncio.Future[Connection | None]] = deque()
+        self._canceller = Canceller()
         self._recovering: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -155,7 +157,7 @@ class Pool:
 
     async def _clean(self, connection: Connection) -> None:
         try:
-            await connection.break_off(BREAK_OFF_SECONDS)
+            await connection.break_off(self._canceller, BREAK_OFF_SECONDS)
             if connection.in_transaction:
                 await asyncio.wait_for(connection.run("ROLLBACK"), BREAK_OFF_SECONDS)
         except (Failure, ConnectionLost, asyncio.TimeoutError):
@@ -196,7 +198,7 @@ class Pool:
         while self._hungry:
             self._pass_on(None)
         breaking = [
-            self.loop.create_task(connection.break_off(BREAK_OFF_SECONDS))
+            self.loop.create_task(connection.break_off(self._canceller, BREAK_OFF_SECONDS))
             for connection in self._open
             if connection.running
         ]

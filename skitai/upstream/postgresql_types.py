@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from math import isinf
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
-# psycopg2 takes these as they are. Decimals are looked at, as it makes NaN of infinite ones.
+# psycopg2 takes these as they are; numbers only if they have no sign.
 _PLAIN = frozenset(
-    {int, str, float, bool, type(None), bytes, bytearray, memoryview}
-    | {datetime, date, time, timedelta}
+    {str, bool, type(None), bytes, bytearray, memoryview, datetime, date, time, timedelta}
 )
+_NUMBERS = frozenset({int, float})
 
 
 class _Json:
@@ -45,10 +46,21 @@ class _Json:
         return self
 
 
+def _number(value: float) -> Any:
+    """A negative number in parentheses: ``-1::text`` is minus the text of 1."""
+    if value >= 0 or value != value:
+        return value
+    if isinstance(value, float):
+        return AsIs("'-Infinity'::float" if isinf(value) else f"({float(value)!r})")
+    return AsIs(f"({int(value)})")
+
+
 def _decimal(value: Decimal) -> Any:
-    if value.is_infinite():
+    if value.is_nan():
+        return value
+    if value.is_infinite():  # psycopg2 makes NaN of it
         return AsIs(f"'{'-' if value < 0 else ''}Infinity'::numeric")
-    return value
+    return AsIs(f"({value})") if value.is_signed() else value
 
 
 def _uuid(value: UUID) -> Any:
@@ -56,6 +68,9 @@ def _uuid(value: UUID) -> Any:
 
 
 _CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: _number,
+    float: _number,
     dict: _Json,
     UUID: _uuid,
     Decimal: _decimal,
@@ -69,8 +84,6 @@ def _convert(value: Any) -> Any:
         conversion = _CONVERSIONS.get(kind)
         if conversion is not None:
             return conversion(value)
-        if kind in _PLAIN:
-            return value
     return value
 
 
@@ -84,9 +97,11 @@ def adapt(params: Sequence[Any]) -> Sequence[Any] | None:
     """
     if not params:
         return None
-    if _PLAIN.issuperset(map(type, params)):
-        return params
-    return [_convert(value) for value in params]
+    for value in params:
+        kind = type(value)
+        if kind not in _PLAIN and (kind not in _NUMBERS or value < 0):
+            return [_convert(value) for value in params]
+    return params
 
 
 def _cast_bytes(value: Any, cursor: cursor) -> bytes | None:

@@ -30,7 +30,6 @@ PATIENCE = 60.0
 # Data of a test need not survive a crash of the machine.
 CONFIG = """
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 max_connections = 200
 shared_buffers = 32MB
