@@ -86,8 +86,8 @@ class Builders:
     def __getattr__(self, name: str) -> Any:
         templates = None if name.startswith("_") else self._templates
         if templates is not None:
-            found = templates.find(name, self._dialect, self._runner)
+            found = templates.find(name, self.template)
             if found is not None:
-                return self._begin(found) if isinstance(found, Template) else found
+                return found
         known = f"; SQL templates: {', '.join(templates.names)}" if templates is not None else ""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{known}")

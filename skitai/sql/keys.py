@@ -149,9 +149,9 @@ def _split_indexes(key: str, pieces: list[str]) -> tuple[list[str], list[str | i
 
 
 def _check_spelling(key: str, name: str, candidates: list[str]) -> None:
-    meant = _ALSO_KNOWN.get(name) or next(
-        (one for one in candidates if _looks_like(name.lower(), one)), None
-    )
+    near = [one for one in candidates if _looks_like(name.lower(), one)]
+    near.sort(key=lambda one: distance(name, one))
+    meant = _ALSO_KNOWN.get(name) or next(iter(near), None)
     if meant is not None:
         dotted_name = key[: key.rfind(name)].replace("__", ".") + name
         hint = "" if key.startswith("__") else f" (a column is written with a dot: {dotted_name!r})"

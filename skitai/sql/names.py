@@ -12,23 +12,20 @@ from skitai.sql.errors import SqlError
 
 MAX_KEY = 255  # characters; several times what a database takes as a name
 _NAME = re.compile(r"[^\W\d]\w*")
-# Reserved words of PostgreSQL (appendix C) and SQLite (lang_keywords). Unquoted they are errors, or
-# worse: ``user = 'x'`` asks PostgreSQL who is connected.
+# What PostgreSQL (appendix C) or SQLite (lang_keywords) does not take for a column. Unquoted it is an
+# error, or worse: ``user = 'x'`` asks PostgreSQL who is connected.
 _RESERVED = frozenset(
     """
-    abort add all alter always analyse analyze and any array as asc asymmetric authorization
-    autoincrement begin between binary both by cascade case cast check collate collation column
-    commit concurrently conflict constraint create cross current_catalog current_date current_role
-    current_schema current_time current_timestamp current_user default deferrable deferred delete
-    desc distinct do drop each else end escape except exclusive exists explain fail false fetch
-    filter for foreign freeze from full generated glob grant group having if ignore ilike immediate
-    in index indexed initially inner insert instead intersect into is isnull join lateral leading
-    left like limit localtime localtimestamp match materialized natural no not nothing notnull null
-    of offset on only or order outer over overlaps placing plan pragma primary query raise
-    recursive references regexp reindex release rename replace restrict returning right rollback
-    row rows savepoint select session_user set similar some symmetric system_user table tablesample
-    temp temporary then to trailing transaction trigger true union unique update user using vacuum
-    values variadic verbose view virtual when where window with without
+    add all alter analyse analyze and any array as asc asymmetric authorization autoincrement
+    between binary both case cast check collate collation column commit concurrently constraint
+    create cross current_catalog current_date current_role current_schema current_time
+    current_timestamp current_user default deferrable delete desc distinct do drop else end escape
+    except exists false fetch for foreign freeze from full grant group having ilike in index
+    initially inner insert intersect into is isnull join lateral leading left like limit localtime
+    localtimestamp natural not nothing notnull null offset on only or order outer overlaps placing
+    primary raise references returning right select session_user set similar some symmetric
+    system_user table tablesample then to trailing transaction true union unique update user using
+    values variadic verbose when where window with
     """.split()
 )
 

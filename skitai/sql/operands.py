@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from skitai.sql.dialects import POSTGRESQL
 
@@ -13,25 +14,28 @@ if TYPE_CHECKING:
     from skitai.sql.names import Texts
     from skitai.sql.writer import Writer
 
-# Around a column: the two dialects. The first of {0} is where the column goes.
-_EXTRACT = {
-    "century": ("CENTURY", "(CAST(strftime('%Y', {0}) AS INTEGER) + 99) / 100"),
-    "decade": ("DECADE", "CAST(strftime('%Y', {0}) AS INTEGER) / 10"),
-    "year": ("YEAR", "CAST(strftime('%Y', {0}) AS INTEGER)"),
-    "quarter": ("QUARTER", "(CAST(strftime('%m', {0}) AS INTEGER) + 2) / 3"),
-    "month": ("MONTH", "CAST(strftime('%m', {0}) AS INTEGER)"),
-    "week": ("WEEK", ""),
-    "day": ("DAY", "CAST(strftime('%d', {0}) AS INTEGER)"),
-    "day_of_week": ("DOW", "CAST(strftime('%w', {0}) AS INTEGER)"),
-    "day_of_year": ("DOY", "CAST(strftime('%j', {0}) AS INTEGER)"),
-    "hour": ("HOUR", "CAST(strftime('%H', {0}) AS INTEGER)"),
-    "minute": ("MINUTE", "CAST(strftime('%M', {0}) AS INTEGER)"),
-    "second": ("SECOND", "CAST(strftime('%S', {0}) AS INTEGER)"),
+# The number that a part of a date is: the field of PostgreSQL, and an expression for SQLite.
+_NUMBERS = {
+    "century": ("CENTURY", "(strftime('%Y', {0}) + 99) / 100"),
+    "decade": ("DECADE", "strftime('%Y', {0}) / 10"),
+    "year": ("YEAR", "strftime('%Y', {0})"),
+    "quarter": ("QUARTER", "(strftime('%m', {0}) + 2) / 3"),
+    "month": ("MONTH", "strftime('%m', {0})"),
+    "day": ("DAY", "strftime('%d', {0})"),
+    "day_of_week": ("DOW", "strftime('%w', {0})"),
+    "day_of_year": ("DOY", "strftime('%j', {0})"),
+    "hour": ("HOUR", "strftime('%H', {0})"),
+    "minute": ("MINUTE", "strftime('%M', {0})"),
 }
-DATE_PARTS: dict[str, tuple[str, str]] = {
-    **{name: (f"EXTRACT({field} FROM {{0}})", text) for name, (field, text) in _EXTRACT.items()},
-    # Seconds have a fraction in PostgreSQL only.
-    "second": ("FLOOR(EXTRACT(SECOND FROM {0}))", _EXTRACT["second"][1]),
+# Around a column, in each dialect; empty where there is no such thing.
+DATE_PARTS: dict[str, Texts] = {
+    **{
+        name: (f"EXTRACT({field} FROM {{0}})", f"CAST({text} AS INTEGER)")
+        for name, (field, text) in _NUMBERS.items()
+    },
+    "week": ("EXTRACT(WEEK FROM {0})", ""),
+    # PostgreSQL's seconds have a fraction.
+    "second": ("FLOOR(EXTRACT(SECOND FROM {0}))", "CAST(strftime('%S', {0}) AS INTEGER)"),
     "date": ("CAST({0} AS date)", "date({0})"),
     "time": ("CAST({0} AS time)", "time({0})"),
 }
@@ -42,6 +46,9 @@ _CASTS: dict[type, str] = {
     float: "numeric",
     Decimal: "numeric",
     date: "date",
+    time: "time",
+    timedelta: "interval",
+    UUID: "uuid",
 }
 _DOCUMENTS = (Mapping, list, tuple)
 

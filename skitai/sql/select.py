@@ -43,14 +43,20 @@ class Select(Projected, Filtered, Joined, Ordered, Upserted, Returned):
         """Another select, of the same rows, for ``count(*)`` and the like.
 
         Parameters:
-            columns: as in ``get``, instead of those there are. Order and groups are dropped.
-            ignore_limit: drop limit and offset too.
+            columns: as in ``get``, instead of those there are. Order and groups are dropped, and
+                what is not about rows: ``into``, appended statements.
+            ignore_limit: drop limit and offset too; False for the rows within them.
         """
         other = self.clone()
-        other._order = ()
+        other._into = other._conflict = None
+        other._returned = other._appended = ()
+        other._framed = False
         if ignore_limit:
             other._limit = other._offset = None
-        if self._members:
+        limited = other._limit is not None or other._offset is not None
+        if not limited:
+            other._order = ()
+        if limited or self._members:
             outer = type(self)(self._dialect, self._runner, other, "derived")
             return outer.get(*columns)
         other._columns = as_columns("aggregate", columns)

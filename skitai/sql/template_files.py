@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skitai.sql.errors import SqlError
-from skitai.sql.templates import Template, parse_template
+from skitai.sql.templates import parse_template
 
 if TYPE_CHECKING:
-    from skitai.sql.builder import Runner
-    from skitai.sql.dialects import Dialect
+    from collections.abc import Callable
+
+    from skitai.sql.templates import Template
 
 DEFAULT = "default"
 # What db.name already is.
@@ -44,13 +45,18 @@ class SqlTemplates:
             if name in TAKEN:
                 raise SqlError(f"templates in {directory}: {name!r} can't be reached as db.{name}")
 
-    def find(self, name: str, dialect: Dialect, runner: Runner | None) -> Any:
-        """A template of ``default.sql``, or the templates of a file; None for an unknown name."""
+    def find(self, name: str, begin: Callable[[str], Template]) -> Any:
+        """A template of ``default.sql``, or the templates of a file; None for an unknown name.
+
+        Parameters:
+            name: of the template or the file.
+            begin: makes a builder of a text.
+        """
         text = self._files.get(DEFAULT, {}).get(name)
         if text is not None:
-            return Template(dialect, runner, text)
-        file = self._files.get(name)
-        return None if file is None else TemplateFile(name, file, dialect, runner)
+            return begin(text)
+        texts = self._files.get(name)
+        return None if texts is None else TemplateFile(texts, begin)
 
     @property
     def names(self) -> list[str]:
@@ -61,20 +67,18 @@ class SqlTemplates:
 class TemplateFile:
     """The templates of one file: ``db.users.newest``. Each use makes a new builder."""
 
-    def __init__(
-        self, name: str, texts: dict[str, str], dialect: Dialect, runner: Runner | None
-    ) -> None:
-        self._name = name
+    __slots__ = ("_begin", "_texts")
+
+    def __init__(self, texts: dict[str, str], begin: Callable[[str], Template]) -> None:
         self._texts = texts
-        self._dialect = dialect
-        self._runner = runner
+        self._begin = begin
 
     def __getattr__(self, name: str) -> Template:
-        texts = self.__dict__.get("_texts", {})
-        if name not in texts:
-            known = ", ".join(texts)
-            raise AttributeError(f"there is no SQL template {name!r}; known are {known}")
-        return Template(self._dialect, self._runner, texts[name])
+        text = None if name.startswith("_") else self._texts.get(name)
+        if text is None:
+            known = "" if name.startswith("_") else f"; known are {', '.join(self._texts)}"
+            raise AttributeError(f"there is no SQL template {name!r}{known}")
+        return self._begin(text)
 
 
 def read_file(path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from skitai.sql.assigning import Assigned, Returned, write_pairs
 from skitai.sql.builder import Builder
 from skitai.sql.conditions import write_conditions
+from skitai.sql.dialects import SQLITE
 from skitai.sql.errors import SqlError
 from skitai.sql.expressions import attribute_of, with_values, write_pieces
 from skitai.sql.fields import Field, Pieces, field_names, parse_fields, write_field
@@ -200,7 +201,8 @@ class Template(Projected, Assigned, Filtered, Ordered, Returned):
 
     def _write_offset(self, writer: Writer) -> None:
         if self._offset is not None:
-            writer.text.append("OFFSET ")
+            unlimited = self._limit is None and writer.dialect is SQLITE
+            writer.text.append("LIMIT -1 OFFSET " if unlimited else "OFFSET ")
             writer.value(self._offset)
 
 
