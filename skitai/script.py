@@ -33,6 +33,15 @@ def main_script() -> Path | None:
     return Path(os.path.realpath(file) if os.path.islink(file) else os.path.abspath(file))
 
 
+def loaded_for_a_job() -> bool:
+    """Tell whether the script is loaded, as ``__mp_main__``, to run one function of it.
+
+    Both ``was.Process`` and multiprocessing do so; the script must not start a service there.
+    """
+    # In any other process multiprocessing lets this name mean `__main__`, which has its own name.
+    return getattr(sys.modules.get("__mp_main__"), "__name__", None) == "__mp_main__"
+
+
 def current_directory() -> Path:
     """Return the current directory, or the root when it has been removed."""
     try:

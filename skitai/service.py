@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from skitai import log
 from skitai.config import Settings, closest
@@ -38,6 +38,7 @@ from skitai.preference import Place, Preference
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
+    loaded_for_a_job,
     main_script,
     program_name,
     restart_command,
@@ -231,15 +232,18 @@ class Service:
 
     # Running
 
-    def run(self, **conf: Any) -> NoReturn:
+    def run(self, **conf: Any) -> None:
         """Run the service until it is stopped, then exit (seed, First App).
 
         The process ends with code 0 after a stop, 2 with a message when something is misconfigured
-        or can't start. Calling it a second time raises `ConfigError`.
+        or can't start. Calling it a second time raises `ConfigError`. Nothing happens where the
+        script is loaded again for a function in it that ``was.Process`` or multiprocessing runs.
 
         Parameters:
             conf: fields of `Settings`; options of the command line win over them.
         """
+        if loaded_for_a_job():
+            return
         show_errors_plainly()
         if self._ran:
             raise ConfigError("skitai.run() was called already: one process runs one service")
