@@ -123,9 +123,11 @@ class SqliteBackend:
                     cursor = await lane.run(Connection.open, statement)
                     while cursor is not None:
                         rows: list[Row] = await lane.run(Connection.fetch, cursor, size)
+                        if len(rows) < size:
+                            cursor = None
                         if rows:
                             yield rows
-                        if len(rows) < size:
+                        if cursor is None:
                             return
                 except Failure as exc:
                     if not refused_to_write(exc.error):

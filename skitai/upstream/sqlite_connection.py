@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -167,6 +168,10 @@ class Connection:
         self._raw.interrupt()
 
     def close(self) -> None:
+        # A connection remembers that it was interrupted until its next statement, and would not
+        # tidy the log away.
+        with suppress(sqlite3.Error):
+            self._raw.execute("SELECT 1")
         with self._closing:
             self._raw.close()
 
@@ -295,8 +300,11 @@ class Connection:
         return cursor
 
     def fetch(self, cursor: Cursor, size: int, work: Work) -> list[Row]:
-        """The next rows of a result; fewer than ``size`` at its end."""
-        return _rows(cursor, cursor.raw.fetchmany(size))
+        """The next rows of a result; fewer than ``size`` at its end, where it is closed."""
+        rows = _rows(cursor, cursor.raw.fetchmany(size))
+        if len(rows) < size:
+            cursor.raw.close()
+        return rows
 
     def close_cursor(self, cursor: Cursor, work: Work) -> None:
         """Stop reading a result, and end the transaction that it was read in."""
@@ -326,17 +334,16 @@ def _pieces(statement: Statement) -> list[tuple[str, Parameters]]:
 
     Raises ``Failure`` for a text without a statement, and for a script with parameters.
     """
-    pieces: list[tuple[str, Parameters]] = []
-    for part in statement.batch or (statement,):
-        texts = split(part.sql) if isinstance(part.sql, str) else []
-        if not texts:
-            raise request_failure(RequestFailed("there is no statement to execute"))
-        if len(texts) > 1 and part.params:
-            text = "a script of several statements can't have parameters: execute a list of them"
-            raise request_failure(RequestFailed(text))
-        parameters = adapt_all(part.params) if part.params else ()
-        pieces.extend((text, parameters) for text in texts)
-    return pieces
+    if statement.batch:
+        return [piece for part in statement.batch for piece in _pieces(part)]
+    texts = split(statement.sql) if isinstance(statement.sql, str) else []
+    if not texts:
+        raise request_failure(RequestFailed("there is no statement to execute"))
+    if len(texts) > 1 and statement.params:
+        text = "a script of several statements can't have parameters: execute a list of them"
+        raise request_failure(RequestFailed(text))
+    parameters = adapt_all(statement.params) if statement.params else ()
+    return [(text, parameters) for text in texts]
 
 
 def _explain(error: sqlite3.Error, path: str) -> sqlite3.Error:

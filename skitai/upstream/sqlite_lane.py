@@ -123,6 +123,7 @@ class Lane:
         self._rest = rest
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._pending = 0
+        self._aborted = ""
         # Held while a job begins, ends or is interrupted, so that no other one is hit.
         self._lock = threading.Lock()
         self._current: Job | None = None
@@ -139,6 +140,9 @@ class Lane:
 
     def do(self, job: Job) -> None:
         """Queue a job, behind those that the lane has."""
+        if self._aborted:
+            job.fail(self._aborted)
+            return
         self._pending += 1
         self.moved_at = self._loop.time()
         self._queue.put(job)
@@ -163,7 +167,8 @@ class Lane:
         self._queue.put(None)
 
     def abort(self, name: str) -> None:
-        """End the thread; the jobs that it has fail."""
+        """End the thread; the jobs that it has, or is given later, fail."""
+        self._aborted = name
         with suppress(Empty):
             while (job := self._queue.get_nowait()) is not None:
                 job.fail(name)

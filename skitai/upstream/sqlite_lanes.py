@@ -107,7 +107,12 @@ class Readers:
         return lane
 
     def release(self, lane: Lane, cursor: Cursor | None) -> None:
-        """Take a lane back, and close what is open on it."""
+        """Take a lane back, and close what is open on it; ``None`` for nothing."""
+        if cursor is None and lane.idle:
+            lane.alone = False
+            self._slow.release()
+            self._rest(lane)
+            return
         job = Job(self._loop, _close_cursor, (cursor,))
         job.future.add_done_callback(self._released)
         lane.do(job)

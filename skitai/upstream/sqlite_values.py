@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timezone
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import msgspec
+import orjson
 
+from skitai.sql.dialects import json_text
+from skitai.sql.errors import SqlError
 from skitai.tasks.errors import RequestFailed, request_failure
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ def adapt_all(parameters: Parameters) -> Parameters:
 def adapt(value: Any) -> Any:
     """One value as ``sqlite3`` takes it.
 
-    - ``datetime`` with its microseconds and zone, ``date``, ``time``: ISO text, with a space
-      between day and time.
+    - ``datetime``, ``date``, ``time``: ISO text, with a space between day and time. Moments that
+      have a zone are told in UTC, so that texts compare as they do.
     - ``Decimal``: a number if that keeps the value, as numbers are compared as numbers; else text.
     - ``UUID``: text. A dictionary: JSON text. Integers of other libraries: integers.
 
@@ -51,15 +53,15 @@ def adapt(value: Any) -> Any:
     if type(value) in PLAIN:
         return value
     if isinstance(value, datetime):
-        return value.isoformat(" ")
+        return _in_utc(value).isoformat(" ")
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, Decimal):
         return _adapt_decimal(value)
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, dict):
-        return _adapt_dict(value)
+    if isinstance(value, Mapping):
+        return _adapt_mapping(value)
     if isinstance(value, (list, tuple, set, frozenset)):
         raise request_failure(
             RequestFailed(
@@ -70,6 +72,13 @@ def adapt(value: Any) -> Any:
     if not isinstance(value, (int, float, str, bytes)) and hasattr(value, "__index__"):
         return operator.index(value)
     return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value if value.utcoffset() is None else value.astimezone(timezone.utc)
+    except OverflowError:  # within hours of the years 1 and 9999
+        return value
 
 
 def _adapt_decimal(value: Decimal) -> int | float | str:
@@ -85,11 +94,11 @@ def _adapt_decimal(value: Decimal) -> int | float | str:
     return str(value)
 
 
-def _adapt_dict(value: dict[Any, Any]) -> str:
+def _adapt_mapping(value: Mapping[Any, Any]) -> str:
     try:
-        return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError) as exc:
-        raise request_failure(RequestFailed(f"a dictionary can't be JSON: {exc}")) from exc
+        return json_text(value)
+    except SqlError as exc:
+        raise request_failure(RequestFailed(str(exc))) from exc
 
 
 def _to_date(value: Any) -> Any:
@@ -128,7 +137,7 @@ def _to_uuid(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> Any:
-    return msgspec.json.decode(value) if isinstance(value, str) else value
+    return orjson.loads(value) if isinstance(value, str) else value
 
 
 def _lenient(convert: Converter) -> Converter:
