@@ -13,6 +13,7 @@ from skitai.sql.dialects import SQLITE, Dialect, find_dialect
 from skitai.sql.errors import SqlError
 from skitai.sql.expressions import Columns, Constant, D
 from skitai.sql.operators import kept
+from skitai.sql.scanner import trimmed
 from skitai.sql.statement import Statement, changes_data, combine
 from skitai.sql.writer import Expression, Writer
 
@@ -39,7 +40,7 @@ class RawStatement(Expression):
     def __init__(self, sql: str) -> None:
         if not sql.strip():
             raise SqlError("a statement is empty")
-        self.sql = sql.strip().rstrip(";")
+        self.sql = trimmed(sql)
 
     def write(self, writer: Writer) -> None:
         writer.writes = writer.writes or changes_data(self.sql)

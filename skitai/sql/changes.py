@@ -55,8 +55,10 @@ class Insert(Assigned, Upserted, Returned):
         rows = [{**row, **self._data} for row in self._rows] if self._rows else [self._data]
         if rows[0]:
             self._write_rows(writer, rows)
-        else:
+        elif len(rows) == 1:
             writer.text.append("\nDEFAULT VALUES")
+        else:
+            raise SqlError("an insert can't have several rows without values")
         self._write_conflict(writer)
         self._write_returning(writer)
 

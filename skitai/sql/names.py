@@ -12,8 +12,8 @@ from skitai.sql.errors import SqlError
 
 MAX_KEY = 255  # characters; several times what a database takes as a name
 _NAME = re.compile(r"[^\W\d]\w*")
-# What PostgreSQL (appendix C) or SQLite (lang_keywords) does not take for a column. Unquoted it is an
-# error, or worse: ``user = 'x'`` asks PostgreSQL who is connected.
+# What PostgreSQL (appendix C) or SQLite (lang_keywords) does not take for a column. Unquoted it is
+# an error, or worse: ``user = 'x'`` asks PostgreSQL who is connected.
 _RESERVED = frozenset(
     """
     add all alter analyse analyze and any array as asc asymmetric authorization autoincrement

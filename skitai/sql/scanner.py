@@ -50,6 +50,13 @@ def _end_of(text: str, opening: re.Match[str]) -> int:
     raise SqlError(f"{opening[0]} is opened and not closed in the text {text!r}")
 
 
+def trimmed(text: str) -> str:
+    """A statement without blanks and semicolons around it, so that others can stand beside it."""
+    text = text.strip().rstrip("; \t\r\n")
+    last_line = text[text.rfind("\n") + 1 :]
+    return f"{text}\n" if "--" in last_line else text
+
+
 def blank(text: str) -> str:
     """The text with blanks in place of strings, quoted names and comments; of the same length."""
     parts = []

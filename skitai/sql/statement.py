@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skitai.sql.errors import SqlError
-from skitai.sql.scanner import blank
+from skitai.sql.scanner import blank, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def combine(statements: Sequence[Statement], doubled_percent: bool) -> Statement
     params = tuple([value for one in batch for value in one.params])
     texts = []
     for one in batch:
-        text = one.sql.rstrip().rstrip(";")
+        text = trimmed(one.sql)
         double = doubled_percent and params and not one.params
         texts.append(text.replace("%", "%%") if double else text)
     writes = any(one.writes for one in batch)
@@ -73,4 +73,7 @@ def changes_data(sql: str) -> bool:
         text = blank(sql)
     except SqlError:
         return True
-    return _READING.match(text) is None or _WRITING.search(text) is not None
+    singles = [single for single in text.split(";") if single.strip()]
+    return not singles or any(
+        _READING.match(single) is None or _WRITING.search(single) is not None for single in singles
+    )

@@ -16,6 +16,7 @@ from skitai.sql.filtering import Filtered
 from skitai.sql.operators import ALWAYS, kept
 from skitai.sql.ordering import Ordered
 from skitai.sql.projecting import Projected
+from skitai.sql.scanner import trimmed
 from skitai.sql.statement import changes_data
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Sql(Builder):
         names: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(dialect, runner)
-        text = text.strip().rstrip(";")
+        text = trimmed(text)
         self._pieces, self._values = with_values(text, values, names or {})
         self._changes = bool(text) and changes_data(text)
 
@@ -71,7 +72,7 @@ class Parsed(NamedTuple):
 @lru_cache(512)
 def parse_template(text: str) -> Parsed:
     """Understand a text. Raises ``SqlError`` for a malformed or unknown field."""
-    pieces = parse_fields(text.strip().rstrip(";"))
+    pieces = parse_fields(trimmed(text))
     parts = set()
     for piece in pieces:
         if isinstance(piece, Field) and piece.name == THIS:
