@@ -8,21 +8,62 @@ from skitai import current
 from skitai.errors import ConfigError, HTTPError, SkitaiError, StartupError
 from skitai.preference import AttributeDict, Preference
 from skitai.service import Service
+from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_REQFAIL, STA_TIMEOUT, STA_UNSENT
+from skitai.upstream.aliases import UnknownAlias
+from skitai.upstream.kinds import (
+    DB_MONGODB,
+    DB_PGSQL,
+    DB_POSTGRESQL,
+    DB_REDIS,
+    DB_SQLITE3,
+    DB_SYN_MONGODB,
+    DB_SYN_PGSQL,
+    DB_SYN_REDIS,
+    DJANGO,
+    PROTO_HTTP,
+    PROTO_HTTPS,
+    PROTO_SYN_HTTP,
+    PROTO_SYN_HTTPS,
+    PROTO_WS,
+    PROTO_WSS,
+)
 
 if TYPE_CHECKING:
     from skitai.current import was as was
     from skitai.testing import test_client as test_client
 
 __all__ = [
+    "DB_MONGODB",
+    "DB_PGSQL",
+    "DB_POSTGRESQL",
+    "DB_REDIS",
+    "DB_SQLITE3",
+    "DB_SYN_MONGODB",
+    "DB_SYN_PGSQL",
+    "DB_SYN_REDIS",
+    "DJANGO",
+    "PROTO_HTTP",
+    "PROTO_HTTPS",
+    "PROTO_SYN_HTTP",
+    "PROTO_SYN_HTTPS",
+    "PROTO_WS",
+    "PROTO_WSS",
+    "STA_NETERR",
+    "STA_NORMAL",
+    "STA_REQFAIL",
+    "STA_TIMEOUT",
+    "STA_UNSENT",
     "AttributeDict",
     "ConfigError",
     "HTTPError",
     "Preference",
     "SkitaiError",
     "StartupError",
+    "UnknownAlias",
     "__version__",
     "abspath",
     "addlu",
+    "alias",
     "deflu",
     "g",
     "getswd",
@@ -38,6 +79,7 @@ __all__ = [
     "register_g",
     "register_states",
     "run",
+    "set_max_rcache",
     "test_client",
     "trackers",
     "was",
@@ -54,8 +96,10 @@ abspath = joinpath = _service.abspath
 getswd = _service.getswd
 is_devel = isdevel = _service.is_devel
 isproduction = _service.isproduction
-g = _service.g
+alias = _service.alias
+g = _service.shared
 register_g = register_states = register_cache_keys = g.register
+set_max_rcache = _service.results.limit
 addlu = deflu = lukeys = trackers = g.register
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from skitai import log
 from skitai.config import Settings, closest
@@ -38,7 +38,6 @@ from skitai.preference import Place, Preference
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
-    loaded_for_a_job,
     main_script,
     program_name,
     restart_command,
@@ -46,11 +45,13 @@ from skitai.script import (
 )
 from skitai.stores.locks import SharedLocks
 from skitai.stores.memory import SharedMemory
+from skitai.stores.result_cache import ResultCache
 from skitai.stores.shared import MEMORY_BYTES, SharedSlots
 from skitai.targets import Kind, Target, resolve
+from skitai.upstream.aliases import Aliases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from skitai.supervisor.seats import WorkerSeat
 
@@ -67,16 +68,20 @@ class Service:
     Attributes:
         mounts: the apps in the order of mounting.
         directories: the directories that were mounted; see `static_mounts` for all of them.
-        g: numbers that all workers share.
+        aliases: databases and services by name.
+        shared: numbers that all workers share.
         locks: locks by name over all workers.
+        results: what upstreams answered to this process.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.mounts: list[Mount] = []
         self.directories: list[StaticMount] = []
+        self.aliases = Aliases(lambda: self.directory)
         self._memory = SharedMemory(MEMORY_BYTES)
-        self.g = SharedSlots(self._memory)
+        self.shared = SharedSlots(self._memory)
         self.locks = SharedLocks(self._memory)
+        self.results = ResultCache(self.shared)
         self._directory = directory
         self._started_in = current_directory()
         self._ran = False
@@ -196,6 +201,24 @@ class Service:
         self.mounts.append(mount)
         found.run_config_hooks(self.directory, mount.pref)
 
+    def alias(
+        self,
+        name: str,
+        ctype: str,
+        members: str | Sequence[str],
+        role: str | Sequence[str] = "",
+        source: str | Sequence[str] = "",
+        ssl: bool = False,
+        max_conns: int = 32,
+        verify: bool | str = True,
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Give a database or a service a name for all apps (seed, Resource Aliasing).
+
+        Parameters, what it returns and raises: see `skitai.upstream.aliases.Aliases.add`.
+        """
+        show_errors_plainly()
+        return self.aliases.add(name, ctype, members, role, source, ssl, max_conns, verify)
+
     def static_mounts(self) -> list[StaticMount]:
         """Return all static directories, of mounts and preferences, in the order they are asked."""
         return collect_statics(self.directories, self.mounts)
@@ -232,18 +255,15 @@ class Service:
 
     # Running
 
-    def run(self, **conf: Any) -> None:
+    def run(self, **conf: Any) -> NoReturn:
         """Run the service until it is stopped, then exit (seed, First App).
 
         The process ends with code 0 after a stop, 2 with a message when something is misconfigured
-        or can't start. Calling it a second time raises `ConfigError`. Nothing happens where the
-        script is loaded again for a function in it that ``was.Process`` or multiprocessing runs.
+        or can't start. Calling it a second time raises `ConfigError`.
 
         Parameters:
             conf: fields of `Settings`; options of the command line win over them.
         """
-        if loaded_for_a_job():
-            return
         show_errors_plainly()
         if self._ran:
             raise ConfigError("skitai.run() was called already: one process runs one service")
@@ -263,7 +283,7 @@ class Service:
         try:
             settings = self._settle(conf)
             if seat is not None and seat.memory_fd is not None:
-                self.g.join(seat.memory_fd)
+                self.shared.join(seat.memory_fd)
             serve = self._serving(settings)
         except SkitaiError as exc:
             if seat is not None:

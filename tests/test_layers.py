@@ -52,10 +52,10 @@ ROOMS: dict[str, set[str]] = {
     "supervisor": {"errors", "config", "log", "net"},
     "service": {
         "errors", "log", "config", "options", "importer", "script", "preference", "targets",
-        "mounts",
+        "stores", "upstream", "mounts",
     },
     "testing": {"errors"},
-    "skitai": {"errors", "current", "preference", "service"},
+    "skitai": {"errors", "current", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.
