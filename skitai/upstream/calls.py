@@ -5,7 +5,6 @@ The facades of databases and services make one each time an app asks for an upst
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.task import TIMEOUT, Task
@@ -169,9 +168,11 @@ class Calls:
         """
         options = self.options if options is None else options
         keep = None
+        if options.removed:
+            self._cache.stamp(options.removed)  # refuses unknown names before anything is changed
         if identity is not None and not options.removed and not self._several:
             if options.use_cache and (key := identity()) is not None:
-                found = self._cache.get((self.place.name, key), options.names)
+                found = self._cache.get((self.place, key), options.names)
                 if found is not None:
                     return kind.ended(self.loop, found, options.meta, options.filter)
             keep = self._keeper(identity, options)
@@ -207,7 +208,8 @@ class Calls:
         self, identity: Callable[[], Hashable], options: Options
     ) -> Callable[[Reply, float | None], None] | None:
         """Stores a reply, for some seconds or for those of the options."""
-        sent, cache, name = time.time(), self._cache, self.place.name
+        cache, place = self._cache, self.place
+        stamp = cache.stamp(options.names)  # now: what is updated from here on may be missed
 
         def keep(reply: Reply, seconds: float | None) -> None:
             age = options.cache if seconds is None else seconds
@@ -215,6 +217,6 @@ class Calls:
                 return
             key = identity()
             if key is not None:
-                cache.put((name, key), reply, sent, age)
+                cache.put((place, key), reply, stamp, age)
 
         return keep
