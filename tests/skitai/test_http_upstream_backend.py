@@ -506,6 +506,35 @@ def test_a_request_is_repeated_once_only(run):
     run(main())
 
 
+def test_repeating_opens_no_more_connections_than_are_allowed(run):
+    async def main():
+        both = asyncio.Event()
+
+        async def script(client: Conversation) -> None:
+            await client.request()
+            if client.number == 2:
+                both.set()
+            await both.wait()
+            await client.send(OK)
+            await client.request()
+            if client.number > 2:
+                await client.send(OK)
+                await client.gone()
+
+        async with ScriptedServer(script) as server:
+            backend = HttpBackend(server.member(), max_conns=2)
+            await asyncio.gather(backend.call(get()), backend.call(get()))
+            assert backend.connections == 2
+            job = asyncio.ensure_future(backend.call(get()))
+            await server.until(lambda: server.connections == 3)
+            assert server.open <= 2
+            await job
+            assert backend.connections <= 2
+            await backend.close()
+
+    run(main())
+
+
 def test_an_answer_that_was_begun_is_not_asked_for_again(run):
     async def script(client: Conversation) -> None:
         await client.request()

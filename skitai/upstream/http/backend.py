@@ -221,8 +221,6 @@ class HttpBackend:
 
     async def _connect(self) -> HttpConnection:
         self._check_open()
-        if self._idle and len(self._connections) >= self._max_kept:
-            next(iter(self._idle)).abort()  # instead of the one that was found closed
         connection = await self._connector.connect(self._make)
         try:
             self._check_open()

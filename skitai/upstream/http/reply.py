@@ -65,6 +65,10 @@ class Headers:
         """Names and values as sent, with duplicates."""
         return list(self._fields)
 
+    def keys(self) -> list[str]:
+        """Names in lower case, each once."""
+        return list(self)
+
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
         if value is None:
