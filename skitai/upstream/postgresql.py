@@ -102,7 +102,7 @@ class PostgresqlBackend:
         A connection that was lost is replaced when the statement can't have run, or only reads.
         """
         pool = self._pool
-        connection = await pool.take(careful=writes)
+        connection = await pool.take(careful=False)
         try:
             while True:
                 try:

@@ -64,21 +64,26 @@ class Pool:
         """Wait for a connection; it has to be given back once with ``give``.
 
         Parameters:
-            careful: look whether the server has closed it. Otherwise a statement may find out.
+            careful: look whether the server has closed it. Otherwise the first statement finds out.
 
         Raises ``Failure``.
         """
         await self._slots.acquire()
-        idle = self._idle
-        while idle:
-            connection = idle.pop()
-            if not careful or connection.alive():
-                return connection
+        if self._idle and not careful:
+            return self._idle.pop()
         try:
-            return await self.renew()
+            return self._living() or await self.renew()
         except BaseException:
             self._slots.release()
             raise
+
+    def _living(self) -> Connection | None:
+        """An idle connection that the server has not closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive():
+                return connection
+        return None
 
     async def renew(self) -> Connection:
         """A new connection for the holder of one that was lost.
@@ -92,7 +97,7 @@ class Pool:
             except ConnectionLost as exc:
                 if not self._open:
                     raise network_failure(exc.error, sent=False) from exc.error
-                found = self._idle.pop() if self._idle else await self._next(exc.error)
+                found = self._living() or await self._next(exc.error)
                 if found is not None:
                     return found
                 continue

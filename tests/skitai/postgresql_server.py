@@ -14,11 +14,15 @@ import socket
 import subprocess
 import tempfile
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +46,16 @@ log_min_messages = warning
 class PostgresqlServer:
     """A running server.
 
+    Parameters:
+        tls: it speaks TLS too; the test is skipped where no server does.
+
     Attributes:
         port: on 127.0.0.1, where the password is asked for.
         directory: of the Unix socket, where it is not.
         user, password: of the superuser.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: bool = False) -> None:
         self.user = USER
         self.password = PASSWORD
         self._names = itertools.count(1)
@@ -58,8 +65,8 @@ class PostgresqlServer:
         try:
             if self._account:
                 os.chown(self.directory, *self._account)
-            self._programs = _find_programs(self.directory, self._account)
-            self._initialise()
+            self._programs = _find_programs(self.directory, self._account, tls)
+            self._initialise(tls)
             self.port = _free_port()
             self.start()
         except BaseException:
@@ -149,11 +156,8 @@ class PostgresqlServer:
         finally:
             connection.close()
 
-    def _initialise(self) -> None:
-        secret = self.directory / "password"
-        secret.write_text(PASSWORD)
-        if self._account:
-            os.chown(secret, *self._account)
+    def _initialise(self, tls: bool) -> None:
+        secret = self._write("password", PASSWORD.encode())
         data = self.directory / "data"
         subprocess.run(
             [
@@ -168,6 +172,19 @@ class PostgresqlServer:
         )
         with (data / "postgresql.conf").open("a") as file:
             file.write(CONFIG)
+            if tls:
+                key, certificate = _certificate()
+                file.write("ssl = on\n")
+                file.write(f"ssl_key_file = '{self._write('tls.key', key)}'\n")
+                file.write(f"ssl_cert_file = '{self._write('tls.crt', certificate)}'\n")
+
+    def _write(self, name: str, data: bytes) -> Path:
+        path = self.directory / name
+        path.write_bytes(data)
+        path.chmod(0o600)
+        if self._account:
+            os.chown(path, *self._account)
+        return path
 
     def _ready(self) -> bool:
         # The last line of this file is the state of the server (miscadmin.h, LOCK_FILE_LINE_*).
@@ -219,7 +236,25 @@ def _guard(pid: int, directory: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _find_programs(directory: Path, account: tuple[int, int] | None) -> Path:
+def _certificate() -> tuple[bytes, bytes]:
+    """A key, and a certificate that nobody but itself vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private, certificate.public_bytes(pem)
+
+
+def _find_programs(directory: Path, account: tuple[int, int] | None, tls: bool) -> Path:
     """Where ``initdb`` and ``postgres`` are: in a package of Python, on PATH, of the system."""
     places = []
     package = importlib.util.find_spec("pgserver")
@@ -232,6 +267,10 @@ def _find_programs(directory: Path, account: tuple[int, int] | None) -> Path:
         places.append(Path(on_path).resolve().parent)
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     places += sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)
+    if tls:
+        places = [place for place in places if _speaks_tls(place)]
+        if not places:
+            pytest.skip("no PostgreSQL server here was built with TLS")
     for place in places:
         if _usable(place, account):
             return place
@@ -256,6 +295,14 @@ def _usable(place: Path, account: tuple[int, int] | None) -> bool:
     return True
 
 
+def _speaks_tls(place: Path) -> bool:
+    try:
+        how = subprocess.run([place / "pg_config", "--configure"], capture_output=True, text=True)
+    except OSError:
+        return False
+    return "ssl" in how.stdout
+
+
 def _free_port() -> int:
     """One that no client gets as its own, so that a stopped server finds it free again."""
     for _ in range(200):
@@ -270,9 +317,9 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_postgresql() -> Iterator[PostgresqlServer]:
+def running_postgresql(tls: bool = False) -> Iterator[PostgresqlServer]:
     """A server for the time of the block; for fixtures of any scope."""
-    server = PostgresqlServer()
+    server = PostgresqlServer(tls)
     try:
         yield server
     finally:
