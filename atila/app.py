@@ -258,6 +258,7 @@ class Atila(
         return list(self._unrouted)
 
     def cleanup(self) -> None:
-        """Run the ``__umount__`` hooks; called once by the worker at its end."""
+        """Run the ``__umount__`` hooks; called once by the worker at its end, in a thread."""
         self.maintenance.stop()
+        self.events.ending()
         self.lifecycle.stop()

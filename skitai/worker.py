@@ -111,12 +111,12 @@ class Worker:
         self._upstreams = Upstreams(
             TaskLoop(loop), service.aliases, service.shared, service.locks, service.executors
         )
-        self._load_apps(
+        await self._load_apps(
             Peers(loop, self._seat.reloading, settings.max_upload_size, self._upstreams)
         )
         dispatcher = self._build()
         for mount in self._loaded:
-            mount.begin(loop)
+            await asyncio.to_thread(mount.begin, loop)
         server = Server(loop, settings, dispatcher.dispatch, self._access_log)
         try:
             await server.listen(self._seat.sockets)
@@ -130,14 +130,14 @@ class Worker:
         await self._stop.wait()
         if not await server.drain(settings.drain_timeout):
             log.warning("requests were still running after %s s", settings.drain_timeout)
+        await asyncio.to_thread(self._unload_apps)
         await _end_tasks()
         await self._upstreams.close()
         return 0
 
     def unload(self) -> None:
-        """Run the apps' last hooks, each once, and end what the worker started."""
-        while self._loaded:
-            _unload(self._loaded.pop())
+        """End what the worker started; called when the loop stands still."""
+        self._unload_apps()
         if self._upstreams is not None:
             self._upstreams.stop(STOP_SECONDS)
         if self._pool is not None:
@@ -145,14 +145,22 @@ class Worker:
         if self._access_log is not None:
             self._access_log.close()
 
+    def _unload_apps(self) -> None:
+        """Run the apps' last hooks, each once."""
+        while self._loaded:
+            _unload(self._loaded.pop())
+
     def _orphaned(self) -> None:
         """The alive pipe ended: the master is gone, even if it was killed."""
         asyncio.get_running_loop().remove_reader(self._seat.alive_fd)
         log.warning("the master is gone: stopping")
         self._stop.set()
 
-    def _load_apps(self, peers: Peers) -> None:
-        """Make the apps, then run the hooks of each: all others are known to it then."""
+    async def _load_apps(self, peers: Peers) -> None:
+        """Make the apps, then run the hooks of each: all others are known to it then.
+
+        Hooks run in a thread, while the loop is there for the tasks that they wait for.
+        """
         mounts = self._service.mounts
         connected = 0
         for mount in mounts:  # hooks may mount more, which then have their turn
@@ -163,7 +171,7 @@ class Worker:
                 for each in new:
                     each.connect(peers)
                 connected += len(new)
-            mount.set_up()
+            await asyncio.to_thread(mount.set_up)
             self._loaded.append(mount)
 
     def _build(self) -> Dispatcher:

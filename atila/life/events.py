@@ -6,10 +6,11 @@ the app's own code emit.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import inspect
-import threading
+from concurrent import futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atila.context import AppContext, current
@@ -18,7 +19,6 @@ from atila.failures import FAILURES
 from atila.steps import Kind, Step, is_async, step_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine
 
     from atila.app import Atila
@@ -52,6 +52,7 @@ LIFE_CYCLE = frozenset(
 # What the framework emits itself. Subscribers hear these as "provider:name".
 BUILT_IN = REQUEST_EVENTS | LIFE_CYCLE | {EVT_SPEC_CREATED}
 OLD_SUCCESS = "success_request"
+END_SECONDS = 5.0
 
 
 class EventBus:
@@ -65,7 +66,16 @@ class EventBus:
     of this app, else one without a request.
     """
 
-    __slots__ = ("_app", "_broadcasts", "_followers", "_frozen", "_handlers", "_tasks", "_waiting")
+    __slots__ = (
+        "_app",
+        "_broadcasts",
+        "_ending",
+        "_followers",
+        "_frozen",
+        "_handlers",
+        "_tasks",
+        "_waiting",
+    )
 
     def __init__(self, app: Atila) -> None:
         self._app = app
@@ -75,6 +85,7 @@ class EventBus:
         self._followers: list[tuple[str, EventBus]] = []
         self._frozen = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
         self._waiting: list[tuple[str, Call]] = []
 
     # Declaring
@@ -159,6 +170,10 @@ class EventBus:
         if name in self._broadcasts:
             self._call(self._broadcasts, self._context(), name, args, kwargs)
 
+    def ending(self) -> None:
+        """The app ends: from now on coroutines are waited for. Called in a thread."""
+        self._ending = True
+
     def started(self) -> None:
         """There is a loop now: start the coroutines that had to wait for one."""
         waiting, self._waiting = self._waiting, []
@@ -200,12 +215,17 @@ class EventBus:
         loop = self._app.loop
         if loop is None:
             self._waiting.append((what, call))
-        elif loop.is_running():
-            loop.call_soon_threadsafe(self._spawn, what, call)
-        elif not loop.is_closed() and threading.current_thread() is threading.main_thread():
-            loop.run_until_complete(self._finish(what, call))  # the worker has stopped serving
-        else:
+        elif not loop.is_running():
             self._app.logger.warning("%s doesn't run: the worker has ended", what)
+        elif self._ending and asyncio._get_running_loop() is None:
+            # What is started now would be cancelled in a moment.
+            ended = asyncio.run_coroutine_threadsafe(self._finish(what, call), loop)
+            try:
+                ended.result(END_SECONDS)
+            except futures.TimeoutError:
+                self._app.logger.warning("%s takes too long, it is cancelled", what)
+        else:
+            loop.call_soon_threadsafe(self._spawn, what, call)
 
     def _spawn(self, what: str, call: Call) -> None:
         assert self._app.loop is not None

@@ -78,14 +78,13 @@ class Maintenance:
     round, that one is left out. What a job raises is logged, and that is all.
     """
 
-    __slots__ = ("_app", "_count", "_interval", "_jobs", "_loop", "_round", "_stopping", "_timer")
+    __slots__ = ("_app", "_count", "_jobs", "_loop", "_round", "_stopping", "interval")
 
     def __init__(self, app: Atila) -> None:
         self._app = app
         self._jobs: dict[str, Job] = {}
-        self._interval = float(DEFAULT_INTERVAL)
+        self.interval = float(DEFAULT_INTERVAL)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._round: Thread | None = None
         self._count = 0
         self._stopping = Event()
@@ -115,16 +114,14 @@ class Maintenance:
             raise ConfigError(
                 f"config.MAINTAIN_INTERVAL must be seconds, more than 0, not {interval!r}: give 60"
             )
+        self.interval = interval
         if loop is not None:
-            self._interval = interval
             self._loop = loop
-            self._timer = loop.call_later(interval, self._run_round)
+            loop.call_soon_threadsafe(self._await_round)
 
     def stop(self) -> None:
         """End it: no more rounds and no more jobs; what runs has a moment to finish."""
         self._stopping.set()
-        if self._timer is not None:
-            self._timer.cancel()
         until = time.monotonic() + STOP_PATIENCE
         for thread in (self._round, *(job.thread for job in self._jobs.values())):
             if thread is not None:
@@ -132,10 +129,16 @@ class Maintenance:
                 if thread.is_alive():
                     self._app.logger.warning("%s has not ended, it is left behind", thread.name)
 
+    def _await_round(self) -> None:
+        assert self._loop is not None
+        self._loop.call_later(self.interval, self._run_round)
+
     def _run_round(self) -> None:
         """Start the jobs that are due; called on the loop."""
+        if self._stopping.is_set():
+            return
         assert self._loop is not None
-        self._timer = self._loop.call_later(self._interval, self._run_round)
+        self._await_round()
         if self._round is not None and self._round.is_alive():
             self._app.logger.warning("%s takes longer than the interval", self._round.name)
             return

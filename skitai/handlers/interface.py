@@ -62,7 +62,9 @@ class Application(Protocol):
     3. ``setup(module, mntopt)``, to run its hooks; ``module`` has them, if it is not None;
     4. ``freeze``, when all apps have been set up;
     5. ``started(loop)``, when all have been frozen, before the first request;
-    6. ``cleanup`` at the end, after the last request, when the loop stands still.
+    6. ``cleanup`` at the end, after the last request.
+
+    Steps 3, 5 and 6 run app code, so they are called in a thread, while the loop runs.
 
     The attribute ``mounted_files``, if the app has one, is set before ``started``: a function of an
     exchange, a path and a head that answers with a static file, or returns False. With None for the

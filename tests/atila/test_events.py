@@ -331,7 +331,7 @@ def test_async_handlers_wait_for_the_loop(app):
     assert calls == [1, 2]
 
 
-def test_when_the_loop_stands_still_they_run_to_their_end(app, log):
+def test_at_the_end_of_the_app_they_are_waited_for(app, log):
     calls = []
 
     @app.on("event")
@@ -339,16 +339,31 @@ def test_when_the_loop_stands_still_they_run_to_their_end(app, log):
         await asyncio.sleep(0)
         calls.append("ended")
 
+    async def main():
+        joined(app, loop=asyncio.get_running_loop())
+        await asyncio.to_thread(emit)
+
+    def emit():
+        app.cleanup()
+        app.emit("event")
+        assert calls == ["ended"]
+
+    asyncio.run(main())
+
+
+def test_when_the_loop_stands_still_they_do_not_run(app, log):
+    calls = []
+
+    @app.on("event")
+    async def handler(was):
+        calls.append("ran")
+
     loop = asyncio.new_event_loop()
     joined(app, loop=loop)
     app.emit("event")
-    assert calls == ["ended"]
-    thread = threading.Thread(target=app.emit, args=("event",))
-    thread.start()
-    thread.join()
     loop.close()
     app.emit("event")
-    assert calls == ["ended"]
+    assert calls == []
     assert log.text.count("for event 'event' doesn't run: the worker has ended") == 2
 
 
