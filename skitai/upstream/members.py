@@ -20,7 +20,7 @@ MAX_WEIGHT = 1_000_000
 
 _WEIGHT = re.compile(r"[0-9]{1,7}")
 _HOST = re.compile(r"(?=.{1,253}$)\w(?:[\w.-]*\w)?\.?")
-_HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>.*))?")
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
 _SCHEME = re.compile(r"[a-zA-Z][\w+.-]*://")
 
 
