@@ -28,7 +28,7 @@ def make_backend(kind: str, member: Member, max_conns: int, verify: bool | str =
     if kind == DB_PGSQL:
         from skitai.upstream.postgresql import PostgresqlBackend
 
-        return PostgresqlBackend(member, max_conns)
+        return PostgresqlBackend(member, max_conns, verify)
     if kind == DB_SQLITE3:
         from skitai.upstream.sqlite import SqliteBackend
 

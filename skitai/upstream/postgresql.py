@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from skitai.upstream.sql_reply import SqlReply
 
 LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
+# Debian and Alpine, Fedora, SUSE.
+SYSTEM_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 class PostgresqlBackend:
@@ -43,18 +49,23 @@ class PostgresqlBackend:
             directory of a Unix socket. What is not given is what libpq takes: variables of the
             environment such as PGUSER, the password file, the name of the system's user.
         max_conns: how many connections at most; 0 for any number.
+        verify: certificates of servers are checked with the authorities of the system (True), with
+            those in this file, or not at all (False). Only for members with TLS.
         idle_seconds: how long a connection is kept that nobody uses.
         session_seconds: how long a session may be idle.
+
+    Raises ``ConfigError`` when there is no file at ``verify``.
     """
 
     def __init__(
         self,
         member: Member,
         max_conns: int = 32,
+        verify: bool | str = True,
         idle_seconds: float = IDLE_SECONDS,
         session_seconds: float = SESSION_IDLE_SECONDS,
     ) -> None:
-        self._pool = Pool(connect_options(member), max_conns, member.name, idle_seconds)
+        self._pool = Pool(connect_options(member, verify), max_conns, member.name, idle_seconds)
         self._session_seconds = session_seconds
 
     @property
@@ -117,8 +128,11 @@ class PostgresqlBackend:
             raise
 
 
-def connect_options(member: Member) -> dict[str, Any]:
-    """Keywords of ``psycopg2.connect`` (PostgreSQL documentation, libpq, connection parameters)."""
+def connect_options(member: Member, verify: bool | str = True) -> dict[str, Any]:
+    """Keywords of ``psycopg2.connect`` (PostgreSQL documentation, libpq, connection parameters).
+
+    Parameters, errors: ``PostgresqlBackend``.
+    """
     options: dict[str, Any] = {
         "host": member.host,
         "port": member.port,
@@ -135,7 +149,24 @@ def connect_options(member: Member) -> dict[str, Any]:
         "keepalives_count": 3,
     }
     if member.tls:
-        options["sslmode"] = "require"
+        options["sslmode"] = "verify-full" if verify else "require"
+        options["sslrootcert"] = _authorities(verify, member.name) if verify else None
     elif member.host in LOCAL_HOSTS and "PGSSLMODE" not in os.environ:
         options["sslmode"] = "allow"  # nobody listens within a machine
     return {name: value for name, value in options.items() if value not in (None, "")}
+
+
+def _authorities(verify: bool | str, name: str) -> str | None:
+    """The file with the certificates that others are checked with; None to leave it to libpq."""
+    if isinstance(verify, str):
+        if not os.path.isfile(verify):
+            raise ConfigError(
+                f"verify={verify!r} for {name}: there is no such file; give the certificates of "
+                "the authorities, True for those of the system, or False"
+            )
+        return verify
+    if "PGSSLROOTCERT" in os.environ:
+        return None
+    # libpq knows where those of the system are only as the one who built it did.
+    places = (os.environ.get("SSL_CERT_FILE", ""), *SYSTEM_AUTHORITIES)
+    return next((place for place in places if os.path.isfile(place)), "system")

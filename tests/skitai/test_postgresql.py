@@ -12,6 +12,7 @@ import psycopg2.errors
 import pytest
 from postgresql_driving import ask, database, module_database, run, statement
 
+from skitai.errors import ConfigError
 from skitai.sql.rows import Row
 from skitai.sql.statement import Statement
 from skitai.tasks.errors import Failure, PoolExhausted, RequestFailed
@@ -448,4 +449,16 @@ def test_what_is_not_given_is_left_to_libpq():
 def test_within_a_machine_tls_is_not_needed_but_elsewhere_it_is_preferred():
     assert connect_options(Member("127.0.0.1", 5432))["sslmode"] == "allow"
     assert "sslmode" not in connect_options(Member("db.example.com", 5432))
-    assert connect_options(Member("127.0.0.1", 5432, tls=True))["sslmode"] == "require"
+
+
+def test_who_asks_for_tls_gets_certificates_checked(tmp_path, monkeypatch):
+    member = Member("127.0.0.1", 5432, tls=True)
+    assert connect_options(member)["sslmode"] == "verify-full"
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)
+    assert connect_options(member)["sslrootcert"] == __file__
+    monkeypatch.setenv("PGSSLROOTCERT", "/mine")
+    assert "sslrootcert" not in connect_options(member)
+    assert connect_options(member, __file__)["sslrootcert"] == __file__
+    assert connect_options(member, False)["sslmode"] == "require"
+    with pytest.raises(ConfigError, match="there is no such file"):
+        connect_options(member, str(tmp_path / "missing"))
