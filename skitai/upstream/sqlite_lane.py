@@ -44,18 +44,17 @@ class Job:
         function: called as ``function(connection, *args, job)`` in a thread.
 
     Attributes:
-        future: its outcome; done or cancelled when nobody waits.
         dropped: nobody waits; a job that has not begun is passed over.
         lane: who does it; None until it begins.
         shared: it was not given to a lane, one took it.
     """
 
-    __slots__ = ("args", "dropped", "function", "future", "lane", "shared")
+    __slots__ = ("_future", "args", "dropped", "function", "lane", "shared")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, function: Function, args: Any) -> None:
         self.function = function
         self.args = args
-        self.future: asyncio.Future[Any] = loop.create_future()
+        self._future: asyncio.Future[Any] | None = loop.create_future()
         self.dropped = False
         self.lane: Lane | None = None
         self.shared = False
@@ -67,16 +66,37 @@ class Job:
         until it is. Raises what the function raises as ``Failure``; for a job that has not begun
         when the deadline passes it has ``PoolExhausted`` with the text ``busy``.
         """
+        assert self._future is not None
         try:
-            return await self.future
+            return await self._future
         except Failure:
-            del self.future  # the traceback of the error leads here: no circle
+            self._future = None  # the traceback of the error leads here: no circle
             raise
         except asyncio.CancelledError as exc:
             self.drop()
             if self.lane is None and exc.args == (EXPIRED,):
                 raise timeout_failure(PoolExhausted(busy)) from None
             raise
+
+    def settle(self, result: Any, error: BaseException | None) -> None:
+        """Tell who waits, if anybody does still."""
+        future = self._future
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def unattended(self, then: Callable[[], None]) -> None:
+        """Nobody waits for its outcome; call ``then()`` when it has ended."""
+
+        def ended(future: asyncio.Future[Any]) -> None:
+            future.exception()  # looked at, so that nothing complains
+            then()
+
+        assert self._future is not None
+        self._future.add_done_callback(ended)
 
     def drop(self) -> None:
         """Break it off, if it has begun."""
@@ -87,8 +107,7 @@ class Job:
 
     def fail(self, name: str) -> None:
         """Break it off, as the backend of a file is closed; who waits is told so."""
-        if not self.future.done():
-            self.future.set_exception(closed_failure(name, sent=self.lane is not None))
+        self.settle(None, closed_failure(name, sent=self.lane is not None))
         self.drop()
 
 
@@ -184,11 +203,7 @@ class Lane:
 
     def _finished(self, job: Job, result: Any, error: BaseException | None, more: bool) -> None:
         self._pending -= not job.shared
-        if not job.future.done():
-            if error is None:
-                job.future.set_result(result)
-            else:
-                job.future.set_exception(error)
+        job.settle(result, error)
         self.moved_at = self._loop.time()
         if not more and not self._pending:
             self._rest(self)

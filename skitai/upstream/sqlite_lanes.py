@@ -114,13 +114,9 @@ class Readers:
             self._rest(lane)
             return
         job = Job(self._loop, _close_cursor, (cursor,))
-        job.future.add_done_callback(self._released)
+        job.unattended(self._slow.release)
         lane.do(job)
         lane.alone = False  # only now: see `Lane._take`
-
-    def _released(self, closed: asyncio.Future[None]) -> None:
-        closed.exception()  # nobody waits for it
-        self._slow.release()
 
     def _start(self) -> Lane:
         def connect() -> Connection:
@@ -222,7 +218,7 @@ class Writer:
     def finish(self, function: Function) -> None:
         """Run ``function(connection, job)`` last, without waiting for it, and let others in."""
         job = Job(self._loop, function, ())
-        job.future.add_done_callback(_forget)
+        job.unattended(_nothing)
         self._lane_of_now().do(job)
         self.release()
 
@@ -245,7 +241,7 @@ class Writer:
             def connect() -> Connection:
                 return Connection(self._place, reading=False)
 
-            self._lane = _start_lane(self._loop, "sqlite-writer", connect, deque(), _ignore)
+            self._lane = _start_lane(self._loop, "sqlite-writer", connect, deque(), _nothing)
         return self._lane
 
     def reap(self, before: float) -> list[Lane]:
@@ -283,10 +279,5 @@ def _close_cursor(connection: Connection, cursor: Cursor | None, job: Job) -> No
         connection.close_cursor(cursor, job)
 
 
-def _forget(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()
-
-
-def _ignore(lane: Lane) -> None:
+def _nothing(*_: object) -> None:
     pass

@@ -31,8 +31,10 @@ def path(tmp_path):
     return tmp_path / "x.db"
 
 
-def busy_seconds() -> float:
-    return time.process_time()
+async def working() -> None:
+    """Wait until a statement that never ends has begun."""
+    begun = time.process_time()
+    await eventually(lambda: time.process_time() > begun + 0.05)
 
 
 async def expire(call: asyncio.Task) -> Failure | None:
@@ -72,7 +74,7 @@ def test_reads_do_not_wait_for_a_write(path):
         async with opened(path) as db:
             await db.call(sql("CREATE TABLE a (b)"))
             write = asyncio.ensure_future(db.call(sql(ENDLESS_WRITE)))
-            await eventually(lambda: "sqlite-writer" in threads())
+            await working()
             for _ in range(20):
                 assert await asyncio.wait_for(count(db), 5) == 0
             assert not write.done()
@@ -85,7 +87,7 @@ def test_short_reads_do_not_wait_for_a_long_one(path):
     async def main():
         async with opened(path, max_conns=2) as db:
             long = asyncio.ensure_future(db.call(sql(ENDLESS)))
-            await eventually(threads)
+            await working()
             for _ in range(20):
                 assert (await asyncio.wait_for(db.call(sql("SELECT 1 AS x")), 5)).rowcount == 1
             assert not long.done()
@@ -101,8 +103,7 @@ def test_a_call_that_is_cancelled_ends_at_once_and_its_statement_soon(path, text
         async with opened(path) as db:
             await db.call(sql("CREATE TABLE a (b)"))
             call = asyncio.ensure_future(db.call(sql(text)))
-            begun = busy_seconds()
-            await eventually(lambda: busy_seconds() > begun + 0.05)  # it really works
+            await working()
             since = time.monotonic()
             assert await expire(call) is None
             assert time.monotonic() - since < 0.1
@@ -152,7 +153,7 @@ def test_who_waits_for_a_connection_until_the_deadline_is_told_so(path):
     async def main():
         async with opened(path, max_conns=1) as db:
             long = asyncio.ensure_future(db.call(sql(ENDLESS)))
-            await eventually(threads)
+            await working()
             waiting = asyncio.ensure_future(db.call(sql("SELECT 1 AS x")))
             left = asyncio.ensure_future(db.call(sql("SELECT 2 AS x")))
             await asyncio.sleep(0.02)
@@ -202,6 +203,22 @@ def test_closing_breaks_off_all_that_runs(path):
                 assert isinstance(caught.value.error, NetworkError)
             await session.close()
             await stream.aclose()
+
+    run(main)
+
+
+def test_closing_leaves_nothing_at_whatever_moment(path):
+    async def main():
+        for moment in range(40):
+            async with opened(path, max_conns=2) as db:
+                texts = [ENDLESS, "SELECT 1", ENDLESS, "CREATE TABLE IF NOT EXISTS a (b)"] * 4
+                calls = [asyncio.ensure_future(db.call(sql(text))) for text in texts]
+                await asyncio.sleep(moment / 10_000)
+                await asyncio.wait_for(db.close(), 4)
+                done = await asyncio.gather(*calls, return_exceptions=True)
+                errors = [call.error for call in done if isinstance(call, Failure)]
+                assert all(isinstance(error, NetworkError) for error in errors)
+                assert len(errors) >= 8
 
     run(main)
 
