@@ -64,6 +64,7 @@ __all__ = [
     "abspath",
     "addlu",
     "alias",
+    "config_executors",
     "deflu",
     "g",
     "getswd",
@@ -100,6 +101,7 @@ alias = _service.alias
 g = _service.shared
 register_g = register_states = register_cache_keys = g.register
 set_max_rcache = _service.results.limit
+config_executors = _service.config_executors
 addlu = deflu = lukeys = trackers = g.register
 
 

@@ -10,11 +10,12 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from skitai import log
 from skitai.config import Settings, closest
 from skitai.errors import ConfigError, SkitaiError
+from skitai.executors.config import ZOMBIE_TIMEOUT, ExecutorConfig, config_executors
 from skitai.importer import existing_directory, explain, put_first
 from skitai.mounts import (
     DEFAULT_HOST,
@@ -38,6 +39,7 @@ from skitai.preference import Place, Preference
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
+    loaded_for_a_job,
     main_script,
     program_name,
     restart_command,
@@ -72,6 +74,7 @@ class Service:
         shared: numbers that all workers share.
         locks: locks by name over all workers.
         results: what upstreams answered to this process.
+        executors: how many threads and processes work for ``was.Thread`` and ``was.Process``.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -82,6 +85,7 @@ class Service:
         self.shared = SharedSlots(self._memory)
         self.locks = SharedLocks(self._memory)
         self.results = ResultCache(self.shared)
+        self.executors = ExecutorConfig()
         self._directory = directory
         self._started_in = current_directory()
         self._ran = False
@@ -253,17 +257,32 @@ class Service:
                     "choose another, only '/' can be shared"
                 )
 
+    def config_executors(
+        self,
+        workers: int | None = None,
+        zombie_timeout: float = ZOMBIE_TIMEOUT,
+        process_start_method: str | None = None,
+    ) -> None:
+        """Say how many threads and processes a worker has for tasks, and for how long.
+
+        Parameters, and what it raises: see `skitai.executors.config.config_executors`.
+        """
+        self.executors = config_executors(workers, zombie_timeout, process_start_method)
+
     # Running
 
-    def run(self, **conf: Any) -> NoReturn:
+    def run(self, **conf: Any) -> None:
         """Run the service until it is stopped, then exit (seed, First App).
 
         The process ends with code 0 after a stop, 2 with a message when something is misconfigured
-        or can't start. Calling it a second time raises `ConfigError`.
+        or can't start. Calling it a second time raises `ConfigError`. Nothing happens where the
+        script is loaded again for a function in it that ``was.Process`` or multiprocessing runs.
 
         Parameters:
             conf: fields of `Settings`; options of the command line win over them.
         """
+        if loaded_for_a_job():
+            return
         show_errors_plainly()
         if self._ran:
             raise ConfigError("skitai.run() was called already: one process runs one service")

@@ -109,7 +109,12 @@ class Worker:
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
         service = self._service
         self._upstreams = Upstreams(
-            TaskLoop(loop), service.aliases, service.shared, service.locks, service.executors
+            TaskLoop(loop),
+            service.aliases,
+            service.shared,
+            service.locks,
+            service.executors,
+            service.results,
         )
         await self._load_apps(
             Peers(loop, self._seat.reloading, settings.max_upload_size, self._upstreams)

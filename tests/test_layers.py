@@ -52,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
     "supervisor": {"errors", "config", "log", "net"},
     "service": {
         "errors", "log", "config", "options", "importer", "script", "preference", "targets",
-        "stores", "upstream", "mounts",
+        "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
     "skitai": {"errors", "current", "preference", "tasks", "upstream", "service"},

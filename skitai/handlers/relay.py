@@ -64,7 +64,7 @@ async def open_relay(exchange: Exchange, place: Place, base: str, path: str | No
         length,
     )
     try:
-        return Relay(await place.cluster.open(sent, sent.repeatable))
+        return Relay(await place.cluster.use(lambda member: member.open(sent), sent.repeatable))
     except Failure as failure:
         code = failure.code if failure.status == STA_TIMEOUT else 502
         raise HTTPError(code, f"{place.name}: {failure.error}") from failure.error

@@ -206,10 +206,10 @@ class Calls:
 
     def _keeper(
         self, identity: Callable[[], Hashable], options: Options
-    ) -> Callable[[Reply, float | None], None] | None:
+    ) -> Callable[[Reply, float | None], None]:
         """Stores a reply, for some seconds or for those of the options."""
-        cache, place = self._cache, self.place
-        stamp = cache.stamp(options.names)  # now: what is updated from here on may be missed
+        cache, name = self._cache, self.place.name
+        stamp = cache.stamp(options.names)
 
         def keep(reply: Reply, seconds: float | None) -> None:
             age = options.cache if seconds is None else seconds
@@ -217,6 +217,6 @@ class Calls:
                 return
             key = identity()
             if key is not None:
-                cache.put((place, key), reply, stamp, age)
+                cache.put((name, key), reply, stamp, age)
 
         return keep

@@ -42,11 +42,6 @@ class Place:
             )
         return self._cluster
 
-    def discard(self) -> None:
-        """Close the connections when what runs has ended; on the loop."""
-        if self._cluster is not None:
-            self._cluster.discard()
-
     async def close(self) -> None:
         """Close the connections, if there are any."""
         if self._cluster is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from skitai.tasks.errors import Failure, mark_gateway, request_failure
+from skitai.tasks.errors import Failure, mark_gateway
 from skitai.tasks.reply import Reply
 from skitai.tasks.task import Task
 
@@ -56,15 +56,20 @@ class RowStream:
             if self.closed:
                 return Reply([])
             if self._batches is None:
-                backend: Any = self._calls.place.cluster.choose()
-                if not hasattr(backend, "batches"):
-                    raise request_failure(TypeError("only a SQL database has rows to stream"))
-                self._batches = backend.batches(self._statement, self._size)
-            batch = await anext(self._batches, None)
+                batch = await self._calls.place.cluster.use(self._begin, True)
+            else:
+                batch = await anext(self._batches, None)
             if batch is None:
                 self.closed = True
                 return Reply([])
             return Reply(batch)
+
+    async def _begin(self, backend: Any) -> list[Row] | None:
+        """The first batch, from one of the members."""
+        batches = backend.batches(self._statement, self._size)
+        batch: list[Row] | None = await anext(batches, None)
+        self._batches = batches
+        return batch
 
     # -- in a thread
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from skitai.tasks.errors import Failure, mark_gateway
@@ -97,7 +96,13 @@ class SeveralTask(Task):
         super().reraise()
 
 
-@cache
-def several(kind: Any) -> type[SeveralTask]:
+_classes: dict[type[Task], type[SeveralTask]] = {}
+
+
+def several(kind: type[Task]) -> type[SeveralTask]:
     """The class of tasks whose answers are of one kind."""
-    return type(f"Several{kind.__name__}", (SeveralTask,), {"kind": kind, "__slots__": ()})
+    made = _classes.get(kind)
+    if made is None:
+        name = f"Several{kind.__name__}"
+        made = _classes[kind] = type(name, (SeveralTask,), {"kind": kind, "__slots__": ()})
+    return made

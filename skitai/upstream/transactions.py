@@ -157,12 +157,12 @@ class Transaction(Builders):
     async def _opened(self) -> SqlSession:
         if self._closed:
             raise request_failure(RuntimeError("the transaction is closed already"))
-        if self._session is None:
-            backend: Any = self._calls.place.cluster.choose()
-            if not hasattr(backend, "session"):
-                raise request_failure(TypeError("only a SQL database has transactions"))
-            self._session = await backend.session(self._autocommit)
-        return self._session
+        session = self._session
+        if session is None:
+            cluster = self._calls.place.cluster
+            session = await cluster.use(lambda backend: backend.session(self._autocommit))
+            self._session = session
+        return session
 
     async def _commit(self) -> Reply:
         async with self._turn:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from skitai.executors.subprocesses import run_subprocess
-from skitai.stores.result_cache import ResultCache
 from skitai.tasks.executed import execute
 from skitai.tasks.reply import Reply
 from skitai.tasks.task import Task
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from skitai.executors.processes import ProcessExecutor
     from skitai.executors.threaded import ThreadExecutor
     from skitai.stores.locks import SharedLock, SharedLocks
+    from skitai.stores.result_cache import ResultCache
     from skitai.stores.shared import SharedSlots
     from skitai.tasks.loops import TaskLoop
     from skitai.upstream.aliases import Alias
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("skitai")
 
-# Upstreams that are named by a URL instead of an alias; the one used longest ago is closed.
+# Upstreams that are named by a URL instead of an alias; the one used longest ago is forgotten.
 MAX_UNNAMED = 64
 CLOSE_SECONDS = 2.0
 
@@ -55,7 +55,7 @@ class Upstreams:
         aliases: of the service.
         shared, locks: over all workers.
         executors: sizes and limits.
-        cache: results; by default an empty one of the default size.
+        cache: results.
 
     Attributes:
         threads, processes: executors of ``was.Thread`` and ``was.Process``.
@@ -68,11 +68,11 @@ class Upstreams:
         shared: SharedSlots,
         locks: SharedLocks,
         executors: ExecutorConfig,
-        cache: ResultCache | None = None,
+        cache: ResultCache,
     ) -> None:
         self.loop = loop
         self.shared = shared
-        self.cache = ResultCache(shared) if cache is None else cache
+        self.cache = cache
         self._aliases = aliases
         self._locks = locks
         self._executors = executors
@@ -251,11 +251,9 @@ class Upstreams:
     def _remember(self, key: Any, place: Place) -> Place:
         with self._lock:
             place = self._unnamed.setdefault(key, place)
-            oldest = None
             if len(self._unnamed) > MAX_UNNAMED:
-                _, oldest = self._unnamed.popitem(last=False)
-        if oldest is not None:
-            self.loop.call(oldest.discard)
+                # What runs there goes on; its connections are closed when they have been idle.
+                self._unnamed.popitem(last=False)
         return place
 
     # -- the end
