@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,6 @@ from skitai.errors import ConfigError
 from skitai.tasks.errors import Failure, NetworkError, network_failure
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     Address = tuple[int, Any]  # family and what a socket connects to
@@ -149,8 +149,6 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
 
     Raises ``OSError`` when the file can't be read or has no certificates.
     """
-    import ssl  # 8 ms and 5 MB that services without TLS upstreams don't need
-
     if isinstance(verify, str):
         directory = verify if os.path.isdir(verify) else None
         context = ssl.create_default_context(cafile=None if directory else verify, capath=directory)

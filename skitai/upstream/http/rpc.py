@@ -72,7 +72,8 @@ def xmlrpc_request(base: str, method: str, params: Sequence[Any]) -> HttpRequest
     """A call by XML-RPC. Its data is the result; a ``Fault`` is its error.
 
     Parameters:
-        base: path of the service; a slash is added to its end.
+        base: path of the service; a slash is added to its end, as that is where apps are mounted,
+            but not to the name of a file such as ``/xmlrpc.php``.
         method: dotted name.
         params: of XML-RPC's types; None is sent as the extension ``nil``.
 
@@ -105,7 +106,8 @@ def _post(
     base: str, kind: str, accept: str, body: bytes, decode: Callable[[HttpReply], Any]
 ) -> HttpRequest:
     headers = [("Content-Type", kind), ("Accept", f"{accept}, */*;q=0.5")]
-    return HttpRequest("POST", join_path(base, "/"), headers, body, decode=decode)
+    target = join_path(base, "" if "." in base.rpartition("/")[2] else "/")
+    return HttpRequest("POST", target, headers, body, decode=decode)
 
 
 # -- answers
@@ -135,7 +137,7 @@ def _decode_xml(reply: HttpReply) -> Any:
     parser.EndElementHandler = target.end
     parser.CharacterDataHandler = target.data
     parser.StartDoctypeDeclHandler = _refuse_doctype
-    target.xml("utf-8", None)
+    target.xml("", None)  # expat gives it text, with nothing to decode
     try:
         parser.Parse(reply.content, True)
         result = target.close()
