@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from benchmarks.environment import Cores
+
 RESULTS = environment.ROOT / "benchmarks" / "results"
 
 
@@ -45,28 +47,28 @@ def _go_on(arguments: Sequence[str]) -> None:
     os.execv(python, [python, script, *arguments])
 
 
-def _measure(plan: Plan, cores: tuple[int, int]) -> int:
+def _measure(plan: Plan, cores: Cores) -> int:
     # These need psutil, which only the virtualenv is sure to have.
-    from benchmarks import facts, report, suite
+    from benchmarks import facts, figures, report, services, suite
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     # The runner stays off the servers' core too, also while it waits for a start.
-    os.sched_setaffinity(0, {cores[1]})
+    os.sched_setaffinity(0, {cores.client})
     # Read first: the run itself raises the load average.
     machine = facts.machine()
-    outcomes = suite.measure(
-        plan,
-        root=environment.ROOT,
-        cores=cores,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    with services.running(plan.services(), cores.services, environment.ROOT) as asked:
+        places = {"root": environment.ROOT, "cores": cores, "services": asked, "say": _say}
+        outcomes = suite.measure(plan, **places)
+        taken = figures.measure(plan, **places)
     failures = environment.failures()
     for outcome in outcomes:
         report.explain(outcome, failures)
     now = datetime.now(timezone.utc)
     versions = facts.versions(plan.contenders)
-    text = report.document(plan, outcomes, cores=cores, now=now, machine=machine, versions=versions)
+    text = report.document(
+        plan, outcomes, taken, cores=cores, now=now, machine=machine, versions=versions
+    )
     print(text)
     suffix = "-partial" if plan.partial() else ""
     path = RESULTS / f"{now:%Y-%m-%d}-{facts.python_tag()}{suffix}.md"
@@ -74,6 +76,10 @@ def _measure(plan: Plan, cores: tuple[int, int]) -> int:
     path.write_text(text)
     print(f"written to {path.relative_to(environment.ROOT)}", file=sys.stderr)
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,20 +8,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmarks.rows import ASYNC, FORM, JSON, PLAINTEXT, ROWS, SESSION, SYNC, TEMPLATE, Row
+from benchmarks.rows import (
+    ASYNC,
+    FIGURES,
+    FORM,
+    JSON,
+    PAGE,
+    PLAINTEXT,
+    PROXY,
+    QUERIES,
+    ROW,
+    ROWS,
+    SESSION,
+    SYNC,
+    TEMPLATE,
+    Figure,
+    Row,
+)
 
 LIMIT, OURS = "bare", "ours"
+OURS_DATABASE, OURS_PROXY, NGINX = "ours-database", "ours-proxy", "nginx"
 # Works that need no more than a server, those of a framework without templates and sessions, all.
 SIMPLE = (PLAINTEXT, JSON)
 CHECKED = (*SIMPLE, FORM)
 EVERY = (*CHECKED, SESSION, TEMPLATE)
+DATABASE = (ROW, QUERIES, PAGE)
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
     """One server and application under measure.
 
-    `command` follows the interpreter; `{port}` stands for the port. It does its `works` in each of
+    `command` follows the interpreter; `{port}` and `{scratch}` stand for the port and for a
+    directory that is removed in the end. It does its `works` in each of
     its `styles`, but for the rows it is `unable` to do. `needs` are the distributions whose
     versions are reported and whose absence explains a failure.
     """
@@ -35,6 +54,7 @@ class Contender:
     unable: tuple[str, ...] = ()
     remark: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
 
     def rows(self) -> tuple[Row, ...]:
         """Return the rows this contender can do."""
@@ -43,6 +63,18 @@ class Contender:
             for row in ROWS
             if row.style in self.styles and row.work in self.works and row.name not in self.unable
         )
+
+
+def ours_of(row: Row) -> str:
+    """Return the name of the contender that others are compared with in a row."""
+    if row.work in DATABASE:
+        return OURS_DATABASE
+    return OURS_PROXY if row.work == PROXY else OURS
+
+
+def limit_of(row: Row) -> str:
+    """Return the name of the contender that shows what could be reached at most in a row."""
+    return NGINX if row.work == PROXY else LIMIT
 
 
 def _granian(interface: str, module: str, *options: str) -> tuple[str, ...]:
@@ -65,7 +97,9 @@ def _gunicorn(module: str) -> tuple[str, ...]:
 
 
 BOTH = (SYNC, ASYNC)
-OURS_COMMAND = ("benchmarks/apps/ours.py", "--port", "{port}", "--workers", "1")
+OURS_OPTIONS = ("--port", "{port}", "--workers", "1")
+OURS_COMMAND = ("benchmarks/apps/ours.py", *OURS_OPTIONS)
+OURS_DATABASE_COMMAND = ("benchmarks/apps/database_ours.py", *OURS_OPTIONS)
 # Granian's default for WSGI is several threads; one is its best figure on one core.
 ONE_THREAD = ("--blocking-threads", "1")
 GTHREAD = "gthread, 8 threads; the sync worker reconnects for each request and is no faster"
@@ -75,6 +109,11 @@ DJANGO = ("django", "jinja2")
 BLACKSHEEP = ("blacksheep", "pydantic", "jinja2", "itsdangerous")
 STARLETTE = ("starlette", "pydantic", "python-multipart", "jinja2", "itsdangerous")
 FASTAPI = ("fastapi", *STARLETTE)
+FASTAPI_DATABASE = ("fastapi", "starlette", "pydantic", "jinja2", "asyncpg", "psycopg2-binary")
+OURS_DATABASE_NEEDS = ("skitai", "psycopg2-binary", "jinja2")
+# Of 1, 2, 4, 8, 16 and 32 the best figure on one core; with one, all wait for each query.
+DATABASE_THREADS = ("--blocking-threads", "8")
+PLAIN_FASTAPI = "plain functions use psycopg2's pool"
 
 CONTENDERS = (
     Contender(
@@ -195,5 +234,96 @@ CONTENDERS = (
         ("gunicorn", *DJANGO),
         EVERY,
         remark=GTHREAD,
+    ),
+    Contender(
+        OURS_DATABASE,
+        "skitai + atila",
+        OURS_DATABASE_COMMAND,
+        BOTH,
+        OURS_DATABASE_NEEDS,
+        DATABASE,
+        remark="statements as text",
+    ),
+    Contender(
+        "ours-builder",
+        "skitai + atila, builder",
+        OURS_DATABASE_COMMAND,
+        BOTH,
+        OURS_DATABASE_NEEDS,
+        DATABASE,
+        remark="each statement is built anew",
+        environment={"STATEMENTS": "builder"},
+    ),
+    Contender(
+        "ours-generator",
+        "skitai + atila, generator",
+        OURS_DATABASE_COMMAND,
+        (ASYNC,),
+        OURS_DATABASE_NEEDS,
+        DATABASE,
+        remark="`yield` in place of `await`",
+        environment={"COROUTINES": "generator"},
+    ),
+    Contender(
+        "granian-flask-database",
+        "Granian + Flask, psycopg2 pool",
+        _granian("wsgi", "database_with_flask", *DATABASE_THREADS),
+        (SYNC,),
+        ("granian", "flask", "psycopg2-binary", "jinja2"),
+        DATABASE,
+    ),
+    Contender(
+        "granian-django-database",
+        "Granian + Django, psycopg2",
+        _granian("wsgi", "database_with_django", *DATABASE_THREADS),
+        (SYNC,),
+        ("granian", "django", "psycopg2-binary", "jinja2"),
+        DATABASE,
+    ),
+    Contender(
+        "granian-fastapi-database",
+        "Granian + FastAPI, asyncpg",
+        _granian("asgi", "database_with_fastapi"),
+        BOTH,
+        ("granian", *FASTAPI_DATABASE),
+        DATABASE,
+        remark=PLAIN_FASTAPI,
+    ),
+    Contender(
+        "granian-fastapi-no-reset",
+        "Granian + FastAPI, asyncpg, no reset",
+        _granian("asgi", "database_with_fastapi"),
+        (ASYNC,),
+        ("granian", *FASTAPI_DATABASE),
+        DATABASE,
+        remark="the pool does not reset connections, which it does by default",
+        environment={"RESET": "off"},
+    ),
+    Contender(
+        "uvicorn-fastapi-database",
+        "uvicorn + FastAPI, asyncpg",
+        _uvicorn("database_with_fastapi"),
+        BOTH,
+        ("uvicorn", *FASTAPI_DATABASE),
+        DATABASE,
+        remark=PLAIN_FASTAPI,
+    ),
+    Contender(
+        NGINX,
+        "nginx, proxy_pass",
+        ("-m", "benchmarks.apps.nginx", "--port", "{port}", "--folder", "{scratch}"),
+        BOTH,
+        (),
+        (PROXY,),
+        remark="one worker process",
+    ),
+    Contender(
+        OURS_PROXY,
+        "skitai + atila, `was.ProxyPass`",
+        ("benchmarks/apps/proxy_ours.py", *OURS_OPTIONS),
+        BOTH,
+        ("skitai",),
+        (PROXY,),
+        figures=FIGURES,
     ),
 )

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / ".venv"
@@ -36,17 +37,25 @@ def require_tools() -> None:
             raise SetupError(f"`{tool}` is not installed: apt-get install {package}")
 
 
-def cores() -> tuple[int, int]:
-    """Return the core for the servers and the core for the load generator.
+class Cores(NamedTuple):
+    """Where what runs; `services` are what the servers ask in their turn."""
 
-    Raises SetupError if this process may use fewer than two.
+    server: int
+    client: int
+    services: tuple[int, ...]
+
+
+def cores() -> Cores:
+    """Return the cores: services share the load generator's if there are only two.
+
+    Raises SetupError if this process may use fewer.
     """
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         raise SetupError(
             f"the benchmark needs two cores (server and load generator), this process has {allowed}"
         )
-    return allowed[0], allowed[1]
+    return Cores(allowed[0], allowed[1], tuple(allowed[2:] or allowed[1:]))
 
 
 def prepare() -> None:
@@ -106,7 +115,8 @@ def _install() -> dict[str, str]:
         return {}
     failures = {}
     for requirement in requirements():
-        result = _pip(*requirement.split())
+        editable = requirement.startswith("-e")
+        result = _pip(*requirement.split()) if editable else _pip(requirement)
         if result.returncode:
             failures[_name(requirement)] = _reason(result)
     return failures

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import select
 import signal
 import socket
@@ -14,13 +15,13 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from benchmarks.rows import Request
@@ -181,6 +182,28 @@ class Server:
                 unique += info.uss
                 proportional += info.pss
         return Memory(unique, proportional)
+
+    def resident(self) -> int:
+        """Return the resident bytes of the process tree; `peak` begins anew from here."""
+        for process in self._tree():
+            # 5 sets the peak to what is resident now (proc(5)).
+            with suppress(FileNotFoundError, ProcessLookupError):
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+        return self._resident("VmRSS")
+
+    def peak(self) -> int:
+        """Return the most bytes that each process of the tree had resident, added up."""
+        return self._resident("VmHWM")
+
+    def _resident(self, field: str) -> int:
+        total = 0
+        for process in self._tree():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                found = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
+                # A process that has just ended has no memory.
+                total += int(found[1]) * 1024 if found else 0
+        return total
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End the tree: TERM to its top and `timeout` seconds for that, then KILL to all.

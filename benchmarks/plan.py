@@ -10,22 +10,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.rows import ROWS, Row
+from benchmarks.rows import FIGURES, ROWS, Figure, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 3, 64
 
-Named = TypeVar("Named", Contender, Row)
+Named = TypeVar("Named", Contender, Row | Figure)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Whom to measure at what, how often, for how many seconds a row, over how many connections."""
+    """Whom to measure at what, how often, for how many seconds a row, over how many connections.
+
+    Figures are measured once, of those contenders that have them.
+    """
 
     contenders: tuple[Contender, ...] = CONTENDERS
     rows: tuple[Row, ...] = ROWS
+    figures: tuple[Figure, ...] = FIGURES
     rounds: int = ROUNDS
     seconds: int = SECONDS
     connections: int = CONNECTIONS
@@ -34,6 +38,21 @@ class Plan:
     def partial(self) -> bool:
         """Tell whether this run is too short or too narrow to stand as the day's result."""
         return self.quick or self.contenders != CONTENDERS or self.rows != ROWS
+
+    def services(self) -> set[str]:
+        """Return what has to run besides the contenders."""
+        work = [row for one in self.contenders for row in one.rows() if row in self.rows]
+        figures = [figure for _, figure in self.asked_figures()]
+        return {one.service for one in (*work, *figures)} - {""}
+
+    def asked_figures(self) -> list[tuple[Contender, Figure]]:
+        """Return the figures to measure, and of whom."""
+        return [
+            (contender, figure)
+            for contender in self.contenders
+            for figure in contender.figures
+            if figure in self.figures
+        ]
 
 
 def parse(arguments: Sequence[str]) -> Plan:
@@ -57,20 +76,21 @@ def parse(arguments: Sequence[str]) -> Plan:
         help="keep-alive connections of the load generator (default %(default)s)",
     )
     add("--only", metavar="NAME,NAME", help=f"of: {_names(CONTENDERS)}")
-    add("--row", metavar="NAME,NAME", help=f"of: {_names(ROWS)}")
+    add("--row", metavar="NAME,NAME", help=f"of: {_names((*ROWS, *FIGURES))}")
     add("--quick", action="store_true", help="1 round of 1 second, to see that everything runs")
     options = parser.parse_args(arguments)
     try:
         contenders = _choose("--only", options.only, CONTENDERS)
-        rows = _choose("--row", options.row, ROWS)
+        chosen = _choose("--row", options.row, (*ROWS, *FIGURES))
     except ValueError as exc:
         parser.error(str(exc))
-    contenders = tuple(one for one in contenders if set(one.rows()) & set(rows))
+    contenders = tuple(one for one in contenders if {*one.rows(), *one.figures} & set(chosen))
     if not contenders:
         parser.error(f"--only {options.only} has nobody who can do --row {options.row}")
     return Plan(
         contenders=contenders,
-        rows=rows,
+        rows=tuple(one for one in chosen if isinstance(one, Row)),
+        figures=tuple(one for one in chosen if isinstance(one, Figure)),
         rounds=options.rounds or (1 if options.quick else ROUNDS),
         seconds=options.duration or (1 if options.quick else SECONDS),
         connections=options.connections,
@@ -89,7 +109,7 @@ def _choose(option: str, value: str | None, known: tuple[Named, ...]) -> tuple[N
     return tuple(one for one in known if one.name in names)
 
 
-def _names(known: Sequence[Contender | Row]) -> str:
+def _names(known: Sequence[Contender | Row | Figure]) -> str:
     return ", ".join(one.name for one in known)
 
 

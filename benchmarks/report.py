@@ -8,7 +8,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import LIMIT, OURS
+from benchmarks.contenders import limit_of, ours_of
 from benchmarks.environment import ROOT
 from benchmarks.suite import WARM_UP_SECONDS, Outcome, Sample
 
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from benchmarks.environment import Cores
+    from benchmarks.figures import Reading
     from benchmarks.plan import Plan
     from benchmarks.rows import Row
 
 # Below this share of its core the server was not what held the figure down.
 BUSY = 0.90
 MEBIBYTE = 1024 * 1024
+FIGURES_NOTE = (
+    "Seconds are those until the last answer was read. Memory is the resident peak of the server's "
+    "processes over what they held after their first answer."
+)
 NOTHING = "–"
 
 ROW_HEADERS = (
@@ -38,6 +44,7 @@ ROW_HEADERS = (
     "remark",
 )
 RESOURCE_HEADERS = ("contender", "start-up ms", "USS MiB", "PSS MiB", "remark")
+FIGURE_HEADERS = ("figure", "contender", "seconds", "more memory MiB", "remark")
 
 
 def ratio(dividend: float | None, divisor: float | None) -> str:
@@ -78,8 +85,9 @@ def explain(outcome: Outcome, failures: Mapping[str, str]) -> None:
 def document(
     plan: Plan,
     outcomes: Sequence[Outcome],
+    readings: Sequence[Reading],
     *,
-    cores: tuple[int, int],
+    cores: Cores,
     now: datetime,
     machine: Mapping[str, str],
     versions: Mapping[str, str],
@@ -89,6 +97,8 @@ def document(
     parts.append(_method(plan, cores))
     for row in plan.rows:
         parts += [f"## {row.title} (`{row.name}`)", row.note, row_table(row, outcomes)]
+    if readings:
+        parts.append(f"## Waiting and streaming\n\n{FIGURES_NOTE}\n\n{figure_table(readings)}")
     parts.append(f"## Start-up and memory\n\n{resource_table(outcomes)}")
     notes = warnings(plan.rows, outcomes)
     if notes:
@@ -116,10 +126,10 @@ def row_table(row: Row, outcomes: Sequence[Outcome]) -> str:
             title,
             f"{rate:,.0f}",
             f"{lowest:,.0f}–{highest:,.0f}",
-            ratio(rates.get(OURS), rate),
-            ratio(rate, rates.get(LIMIT)),
+            ratio(rates.get(ours_of(row)), rate),
+            ratio(rate, rates.get(limit_of(row))),
             f"{cost:.1f}",
-            ratio(cost, costs.get(OURS)),
+            ratio(cost, costs.get(ours_of(row))),
             f"{median(one.server_share for one in samples):.0%}",
             f"{median(one.p50 for one in samples):.2f}",
             f"{median(one.p99 for one in samples):.2f}",
@@ -146,6 +156,16 @@ def resource_table(outcomes: Sequence[Outcome]) -> str:
     return table(RESOURCE_HEADERS, rows)
 
 
+def figure_table(readings: Sequence[Reading]) -> str:
+    """Return the figures that are no rates."""
+    rows = []
+    for one in readings:
+        memory = NOTHING if one.memory is None else f"{one.memory / MEBIBYTE:.1f}"
+        seconds = NOTHING if one.seconds is None else f"{one.seconds:.2f}"
+        rows.append([one.figure.title, one.contender.title, seconds, memory, _cell(one.remark)])
+    return table(FIGURE_HEADERS, rows)
+
+
 def warnings(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[str]:
     """Return a sentence for each figure that something else than the server held down."""
     notes = []
@@ -156,15 +176,19 @@ def warnings(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[str]:
                 continue
             server = median(one.server_share for one in samples)
             client = median(one.client_share for one in samples)
+            service = median(one.service_share for one in samples)
             if server >= BUSY:
                 continue
+            asked = f", the {row.service} {service:.0%} of one" if row.service else ""
             if client >= BUSY:
                 why = "the load generator was saturated, so its req/s are too low"
+            elif client + service >= BUSY:
+                why = f"the {row.service} held it down, so its req/s are too low"
             else:
                 why = "other processes took the cores, or the server waited"
             notes.append(
                 f"{row.name}, {outcome.contender.title}: the server used {server:.0%} of its core, "
-                f"wrk {client:.0%} of its own: {why}. Compare the CPU time per request."
+                f"wrk {client:.0%} of its own{asked}: {why}. Compare the CPU time per request."
             )
     return notes
 
@@ -194,11 +218,12 @@ def _facts(machine: Mapping[str, str], versions: Mapping[str, str]) -> str:
 
 
 def _method(plan: Plan, cores: tuple[int, int]) -> str:
-    server, client = cores
+    services = ", ".join(str(core) for core in cores.services)
     return (
         "## Method\n\n"
-        f"Each contender runs one worker pinned to core {server}; wrk asks with one thread and "
-        f"{plan.connections} keep-alive connections from core {client}. Access logs are off unless "
+        f"Each contender runs one worker pinned to core {cores.server}; wrk asks with one thread "
+        f"and {plan.connections} keep-alive connections from core {cores.client}; PostgreSQL and "
+        f"the upstream of proxies run on core {services}. Access logs are off unless "
         f"the name says otherwise. Rounds: {plan.rounds}, interleaved: in each, every contender is "
         "started anew, timed from its start to its first answer, its memory read after that one "
         "answer; then for each row its answers are checked (status, type, body; cookies are kept "

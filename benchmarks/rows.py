@@ -10,11 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlencode
 
+from benchmarks.apps.picks import keys
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SYNC, ASYNC = "sync", "async"
 PLAINTEXT, JSON, FORM, SESSION, TEMPLATE = "plaintext", "json", "form", "session", "template"
+ROW, QUERIES, PAGE, PROXY = "row", "queries", "page", "proxy"
+# What is asked by the servers in their turn; `benchmarks.services` starts it.
+DATABASE, UPSTREAM = "database", "upstream"
 PREFIXES = {SYNC: "", ASYNC: "/async"}
 STYLES = {SYNC: "plain function", ASYNC: "`async def`"}
 # In place of an answer: refused as wrong input, in the contender's own words.
@@ -51,10 +56,17 @@ MISTAKES = (
     ("zip", "10017-1"),
 )
 
+# Rows of a database are drawn from the first 10,000; a page shows 50 from the one that is drawn.
+DRAWN, PAGE_ITEMS = 10_000, 50
+KILOBYTE = b"0123456789abcdef" * 64
+
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the check and the load generator send it."""
+    """A request as the check and the load generator send it.
+
+    `{id}` in a timed target stands for a number from 1 to DRAWN, another one for each request.
+    """
 
     target: str
     method: str = "GET"
@@ -81,9 +93,9 @@ class Case:
 class Row:
     """One kind of work, in one style of function.
 
-    The cases are asked in order by one client, which keeps the cookies it is given. The request of
-    the first is the one that is timed, with these cookies; the others show that answers are
-    computed and not constants.
+    The cases are asked in order by one client, which keeps the cookies it is given. Timed is
+    `drawn`, or else the request of the first, with these cookies; the others show that answers are
+    computed and not constants. `service` is what the servers have to ask for the answer.
     """
 
     work: str
@@ -92,6 +104,8 @@ class Row:
     content_type: str
     cases: tuple[Case, ...]
     note: str = ""
+    drawn: Request | None = None
+    service: str = ""
 
     @property
     def name(self) -> str:
@@ -101,7 +115,16 @@ class Row:
     @property
     def request(self) -> Request:
         """The request that is timed."""
-        return self.cases[0].request
+        return self.drawn or self.cases[0].request
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something else than a rate, asked for once in a run."""
+
+    name: str
+    title: str
+    service: str = UPSTREAM
 
 
 def _plaintext(style: str) -> Row:
@@ -181,12 +204,17 @@ def _template(style: str) -> Row:
     )
 
 
-def _page(title: str) -> bytes:
-    """Return what benchmarks/apps/templates/table.html makes of `title` and ITEMS of each app."""
+def item(number: int) -> dict[str, object]:
+    """Return a row of the table `item`, which `benchmarks.services` fills."""
+    return {"id": number, "name": f"<item {number}> & co.", "price": number * 2.5}
+
+
+def _page(title: str, first: int = 1) -> bytes:
+    """Return what benchmarks/apps/templates/table.html makes of `title` and 50 items."""
     heading = html.escape(title)
     rows = "".join(
         f"<tr><td>{n}</td><td>&lt;item {n}&gt; &amp; co.</td><td>{n * 2.5}</td></tr>"
-        for n in range(1, 51)
+        for n in range(first, first + PAGE_ITEMS)
     )
     return (
         f"<!doctype html><html><head><title>{heading}</title></head>"
@@ -194,6 +222,78 @@ def _page(title: str) -> bytes:
     ).encode()
 
 
-ROWS = tuple(
-    make(style) for style in STYLES for make in (_plaintext, _json, _form, _session, _template)
+def _from_database(
+    work: str, style: str, title: str, content_type: str, answer: Callable[[int], object], note: str
+) -> Row:
+    """Return a row whose answer depends on a number in the path."""
+    target = f"{PREFIXES[style]}/{work}/"
+    return Row(
+        work,
+        style,
+        f"{title}, {STYLES[style]}",
+        content_type,
+        tuple(Case(Request(f"{target}{n}"), answer(n)) for n in (1, 7, 5_000, DRAWN)),
+        note,
+        Request(f"{target}{{id}}"),
+        DATABASE,
+    )
+
+
+def _row(style: str) -> Row:
+    note = "The load generator draws one of 10,000 rows. Every contender has 32 connections."
+    title = "One row of PostgreSQL by its key as JSON"
+    return _from_database(ROW, style, title, "application/json", item, note)
+
+
+def _queries(style: str) -> Row:
+    def answer(number: int) -> list[dict[str, object]]:
+        return [item(one) for one in keys(number)]
+
+    note = (
+        "The keys of the rows follow from the drawn one. Flask and Django ask one after the other, "
+        "as their users do; FastAPI with asyncpg gathers over the connections of its pool."
+    )
+    title = "20 queries to PostgreSQL for a row by its key, all rows as JSON"
+    return _from_database(QUERIES, style, title, "application/json", answer, note)
+
+
+def _database_page(style: str) -> Row:
+    def answer(number: int) -> bytes:
+        return _page(f"Items from {number}", number)
+
+    note = "One query for 50 rows; the same Jinja2 file for all, escaping on, reloading off."
+    title = "50 rows of PostgreSQL in a Jinja2 template"
+    return _from_database(PAGE, style, title, "text/html", answer, note)
+
+
+def _proxy(style: str) -> Row:
+    request = Request(f"{PREFIXES[style]}/proxy")
+    return Row(
+        PROXY,
+        style,
+        f"1 KB of an upstream passed on, {STYLES[style]}",
+        "text/plain",
+        (Case(request, KILOBYTE),),
+        "The limit is nginx with one worker process; connections to the upstream are kept alive.",
+        service=UPSTREAM,
+    )
+
+
+MAKERS = (
+    _plaintext,
+    _json,
+    _form,
+    _session,
+    _template,
+    _row,
+    _queries,
+    _database_page,
+    _proxy,
+)
+ROWS = tuple(make(style) for style in STYLES for make in MAKERS)
+FIGURES = (
+    Figure("waiting", "500 coroutines at once that wait 1 s each"),
+    Figure("waiting-upstream", "500 generators at once that wait 1 s each for an upstream"),
+    Figure("stream-route", "1 GiB from a route"),
+    Figure("stream-proxy", "1 GiB of an upstream through `was.ProxyPass`"),
 )

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.contenders import Contender
+    from benchmarks.environment import Cores
     from benchmarks.plan import Plan
     from benchmarks.rows import Case, Request, Row
+    from benchmarks.services import Services
 
 WARM_UP_SECONDS = 1
 # Frameworks differ in how they refuse wrong input.
@@ -37,8 +39,8 @@ class WrongAnswer(Exception):
 class Sample:
     """One row of one contender in one round.
 
-    `microseconds` is the servers' CPU time for one request; the shares are CPU time of server and
-    load generator over the time that passed; latencies are in milliseconds.
+    `microseconds` is the servers' CPU time for one request; the shares are CPU time of server, load
+    generator and what the server asked over the time that passed; latencies are in milliseconds.
     """
 
     per_second: float
@@ -48,6 +50,7 @@ class Sample:
     p50: float
     p99: float
     faults: dict[str, int]
+    service_share: float = 0.0
 
 
 @dataclass
@@ -62,13 +65,13 @@ class Outcome:
 
 
 def measure(
-    plan: Plan, *, root: Path, cores: tuple[int, int], say: Callable[[str], None]
+    plan: Plan, *, root: Path, cores: Cores, services: Services, say: Callable[[str], None]
 ) -> list[Outcome]:
-    """Run the plan; a contender or row that fails is not tried in later rounds.
+    """Run the plan's rows; a contender or row that fails is not tried in later rounds.
 
-    `cores` are the one of the servers and the one of the load generator; `say` gets the progress.
+    `services` run already; `say` gets the progress.
     """
-    outcomes = [Outcome(contender) for contender in plan.contenders]
+    outcomes = [_outcome(contender, services) for contender in plan.contenders]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         for number in range(1, plan.rounds + 1):
             for outcome in outcomes:
@@ -80,11 +83,17 @@ def measure(
                 if not rows:
                     continue
                 try:
-                    _visit(outcome, rows, plan, root, cores, Path(scratch))
+                    _visit(outcome, rows, plan, root, cores, services, Path(scratch))
                 except LaunchError as exc:
                     outcome.failures.update({row.name: str(exc) for row in rows})
                 say(f"round {number}/{plan.rounds}  {_progress(outcome, rows)}")
     return outcomes
+
+
+def _outcome(contender: Contender, services: Services) -> Outcome:
+    """Return an empty outcome; rows whose service does not run have failed already."""
+    lost = [row for row in contender.rows() if row.service in services.failures]
+    return Outcome(contender, failures={row.name: services.failures[row.service] for row in lost})
 
 
 def check(row: Row, get: Callable[[Request], Answer]) -> Request:
@@ -120,8 +129,8 @@ def _wrong(answer: Answer, case: Case, content_type: str) -> str:
     return ""
 
 
-def sample(load: Load, server_seconds: float) -> Sample:
-    """Turn one run of the load generator and the servers' CPU time in it into a Sample."""
+def sample(load: Load, server_seconds: float, service_seconds: float = 0.0) -> Sample:
+    """Turn one run of the load generator, and the CPU time of the others in it, into a Sample."""
     return Sample(
         per_second=load.requests / load.seconds,
         microseconds=server_seconds / load.requests * 1e6,
@@ -130,6 +139,23 @@ def sample(load: Load, server_seconds: float) -> Sample:
         p50=load.p50,
         p99=load.p99,
         faults=load.faults,
+        service_share=service_seconds / load.seconds,
+    )
+
+
+def launch(
+    contender: Contender, *, root: Path, core: int, services: Services, scratch: Path
+) -> Server:
+    """Start a contender on a free port; its output goes to a file in `scratch`."""
+    port = free_port()
+    words = [word.format(port=port, scratch=scratch) for word in contender.command]
+    return Server(
+        [sys.executable, *words],
+        port=port,
+        core=core,
+        folder=root,
+        log=scratch / f"{contender.name}.log",
+        environment={**services.environment, **contender.environment},
     )
 
 
@@ -138,43 +164,38 @@ def _visit(
     rows: list[Row],
     plan: Plan,
     root: Path,
-    cores: tuple[int, int],
+    cores: Cores,
+    services: Services,
     scratch: Path,
 ) -> None:
     """Start the contender, measure start-up and memory, then each row; raises LaunchError."""
-    contender, port = outcome.contender, free_port()
-    server_core, client_core = cores
-    command = [sys.executable, *(word.format(port=port) for word in contender.command)]
-    with Server(
-        command,
-        port=port,
-        core=server_core,
-        folder=root,
-        log=scratch / f"{contender.name}.log",
-        environment=contender.environment,
-    ) as server:
-        outcome.startups.append(server.wait(rows[0].request))
+    contender, core = outcome.contender, cores.server
+    with launch(contender, root=root, core=core, services=services, scratch=scratch) as server:
+        outcome.startups.append(server.wait(rows[0].cases[0].request))
         outcome.memories.append(server.memory())
         for row in rows:
-            _run(outcome, row, server, plan, client_core)
+            _run(outcome, row, server, plan, cores.client, services)
 
 
-def _run(outcome: Outcome, row: Row, server: Server, plan: Plan, core: int) -> None:
+def _run(
+    outcome: Outcome, row: Row, server: Server, plan: Plan, core: int, services: Services
+) -> None:
     """Check and warm up the row, then drive it and keep the sample or the reason for none."""
+
+    def driven(seconds: int) -> Sample:
+        before, asked = server.cpu_seconds(), services.cpu_seconds(row.service)
+        load = drive(server.port, request, seconds=seconds, connections=plan.connections, core=core)
+        used = server.cpu_seconds() - before
+        return sample(load, used, services.cpu_seconds(row.service) - asked)
+
     try:
         request = check(row, lambda request: ask(server.port, request))
-        _drive(server, request, plan, core, WARM_UP_SECONDS)
-        taken = _drive(server, request, plan, core, plan.seconds)
+        driven(WARM_UP_SECONDS)
+        taken = driven(plan.seconds)
     except (WrongAnswer, LoadError) as exc:
         outcome.failures[row.name] = str(exc)
     else:
         outcome.samples.setdefault(row.name, []).append(taken)
-
-
-def _drive(server: Server, request: Request, plan: Plan, core: int, seconds: int) -> Sample:
-    before = server.cpu_seconds()
-    load = drive(server.port, request, seconds=seconds, connections=plan.connections, core=core)
-    return sample(load, server.cpu_seconds() - before)
 
 
 def _decode(body: bytes, like: object) -> object:

@@ -1,107 +1,68 @@
-"""The benchmark's options, figures and tables, and its launcher against a real small server."""
+"""The benchmark's options, plan, checks, figures and tables."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import sys
-from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
-from benchmarks import launcher, report, suite
-from benchmarks.contenders import CONTENDERS, LIMIT, OURS
-from benchmarks.environment import ROOT
-from benchmarks.load import Load, LoadError, drive, parse
+from benchmarks import figures, launcher, report, services, suite
+from benchmarks.apps.picks import keys
+from benchmarks.contenders import (
+    CONTENDERS,
+    LIMIT,
+    NGINX,
+    OURS,
+    OURS_DATABASE,
+    OURS_PROXY,
+    limit_of,
+    ours_of,
+)
+from benchmarks.environment import ROOT, Cores
+from benchmarks.load import Load, LoadError, parse
 from benchmarks.plan import Plan
 from benchmarks.plan import parse as parse_options
-from benchmarks.rows import REFUSED, ROWS, Request, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-SERVER = """
-import subprocess, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-child = subprocess.Popen(
-    [sys.executable, "-c", "import sys; sys.stdin.read()"],
-    stdin=subprocess.PIPE,
-    start_new_session=True,
+from benchmarks.rows import (
+    DATABASE,
+    DRAWN,
+    FIGURES,
+    REFUSED,
+    ROWS,
+    UPSTREAM,
+    Figure,
+    Request,
+    Row,
 )
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = str(child.pid).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        right = body == b"a=1&b=%20" and self.headers["X-Kind"] == "a b" and self.path == "/post"
-        self.send_response(200 if right else 400)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Set-Cookie", "kept=va=lue; Path=/; HttpOnly")
-        self.send_header("Set-Cookie", "other=1")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *arguments):
-        pass
-
-HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
-
-HOME = Request("/")
-POST = Request("/post", "POST", {"X-Kind": "a b"}, "a=1&b=%20")
 
 
 def row(name: str) -> Row:
     return next(one for one in ROWS if one.name == name)
 
 
-def outcome(name: str, *rates: float, share: float = 1.0, client: float = 0.5) -> suite.Outcome:
+def outcome(
+    name: str,
+    *rates: float,
+    share: float = 1.0,
+    client: float = 0.5,
+    service: float = 0.0,
+    work: str = "json-sync",
+) -> suite.Outcome:
     contender = next(one for one in CONTENDERS if one.name == name)
     made = suite.Outcome(contender)
-    made.samples["json-sync"] = [
-        suite.Sample(rate, share / rate * 1e6, share, client, 1.0, 2.0, {}) for rate in rates
+    made.samples[work] = [
+        suite.Sample(rate, share / rate * 1e6, share, client, 1.0, 2.0, {}, service)
+        for rate in rates
     ]
     return made
 
 
+def figure(name: str) -> Figure:
+    return next(one for one in FIGURES if one.name == name)
+
+
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-@contextmanager
-def started(folder: Path, source: str) -> Iterator[launcher.Server]:
-    script = folder / "server.py"
-    script.write_text(source)
-    port = launcher.free_port()
-    with launcher.Server(
-        [sys.executable, str(script), str(port)],
-        port=port,
-        core=min(os.sched_getaffinity(0)),
-        folder=folder,
-        log=folder / "server.log",
-    ) as server:
-        yield server
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_ratio_has_two_decimals_and_a_dash_for_what_is_missing():
@@ -171,6 +132,35 @@ def test_an_idle_server_gives_a_warning_with_the_likely_reason(client, reason):
     assert reason in note
 
 
+def test_a_database_that_shares_its_core_with_the_load_generator_is_named_as_the_reason():
+    made = outcome(OURS_DATABASE, 10.0, share=0.7, client=0.3, service=0.65, work="row-sync")
+    (note,) = report.warnings(ROWS, [made])
+    assert "wrk 30% of its own, the database 65% of one" in note
+    assert "the database held it down" in note
+
+
+def test_rows_of_databases_and_proxies_are_compared_with_our_own_and_nginx():
+    outcomes = [
+        outcome(OURS_PROXY, 5_000, work="proxy-sync"),
+        outcome(NGINX, 20_000, work="proxy-sync"),
+    ]
+    lines = report.row_table(row("proxy-sync"), outcomes).splitlines()
+    limit, ours = (cells(line) for line in lines[2:])
+    assert (limit[0], limit[3], limit[4]) == ("nginx, proxy_pass", "0.25", "1.00")
+    assert ours[3:5] == ["1.00", "0.25"]
+    assert {ours_of(one) for one in ROWS} == {OURS, OURS_DATABASE, OURS_PROXY}
+    assert limit_of(row("row-sync")) == LIMIT
+
+
+def test_figures_have_seconds_and_memory_or_the_reason_for_none():
+    contender = next(one for one in CONTENDERS if one.name == OURS_PROXY)
+    taken = figures.Reading(figure("waiting"), contender, 1.234, 3 * 1024**2)
+    lost = figures.Reading(figure("stream-route"), contender, remark="not run: a | b")
+    lines = report.figure_table([taken, lost]).splitlines()
+    assert cells(lines[2])[2:] == ["1.23", "3.0", ""]
+    assert cells(lines[3])[2:] == ["–", "–", "not run: a / b"]
+
+
 def test_a_package_that_could_not_be_installed_is_the_reason_shown():
     made = outcome("bjoern-falcon")
     made.failures = {"json-sync": "ended with code 1"}
@@ -182,22 +172,24 @@ def test_document_has_every_row_the_facts_and_the_warnings():
     text = report.document(
         Plan(rounds=2, seconds=7),
         [outcome(OURS, 10.0, share=0.5)],
-        cores=(3, 4),
+        [figures.Reading(one, CONTENDERS[0], 1.0, 1) for one in FIGURES],
+        cores=Cores(3, 4, (5, 6)),
         now=datetime(2030, 1, 2, 3, 4, tzinfo=timezone.utc),
         machine={"CPU": "a processor"},
         versions={"falcon": "9.9"},
     )
     assert text.startswith("# Benchmark of 2030-01-02 03:04 UTC\n")
     expected = ["CPU: a processor", "falcon 9.9", "pinned to core 3", "Rounds: 2", "for 7 s"]
+    expected += ["run on core 5, 6", *(one.title for one in FIGURES)]
     for part in [*expected, "## Start-up and memory", "## Warnings", *(one.name for one in ROWS)]:
         assert part in text
 
 
 def test_sample_is_rate_and_cpu_time_per_request():
     load = Load(requests=1000, seconds=2.0, p50=1.0, p99=3.0, faults={}, client_seconds=0.5)
-    taken = suite.sample(load, server_seconds=1.9)
+    taken = suite.sample(load, server_seconds=1.9, service_seconds=0.6)
     assert (taken.per_second, taken.microseconds) == (500.0, pytest.approx(1900.0))
-    assert (taken.server_share, taken.client_share) == (0.95, 0.25)
+    assert (taken.server_share, taken.client_share, taken.service_share) == (0.95, 0.25, 0.3)
 
 
 def test_the_summary_of_wrk_is_read_from_its_last_line():
@@ -271,7 +263,9 @@ def test_cookies_are_kept_through_the_cases_and_given_to_the_load_generator():
 
 def test_every_row_is_done_by_us_and_a_contender_does_only_what_it_can():
     able = {one.name: {row.name for row in one.rows()} for one in CONTENDERS}
-    assert able[OURS] == {one.name for one in ROWS}
+    for one in ROWS:
+        assert one.name in able[ours_of(one)]
+    assert able["granian-flask-database"] == {"row-sync", "queries-sync", "page-sync"}
     assert able["granian-falcon"] == {"plaintext-sync", "json-sync", "form-sync"}
     assert able["uvicorn-starlette"] == able[OURS] - {"form-sync"}
 
@@ -280,6 +274,8 @@ def test_options_have_defaults_and_a_full_run_is_not_partial():
     plan = parse_options([])
     assert (plan.rounds, plan.seconds, plan.connections) == (5, 3, 64)
     assert plan.contenders == CONTENDERS
+    assert (plan.rows, plan.figures) == (ROWS, FIGURES)
+    assert plan.services() == {DATABASE, UPSTREAM}
     assert not plan.partial()
 
 
@@ -288,6 +284,47 @@ def test_options_choose_contenders_and_rows_that_fit():
     assert [one.name for one in plan.contenders] == ["bare"]
     assert [one.name for one in plan.rows] == ["json-async"]
     assert (plan.rounds, plan.seconds, plan.partial()) == (1, 1, True)
+    assert (plan.figures, plan.services()) == ((), set())
+
+
+def test_a_figure_is_chosen_like_a_row():
+    plan = parse_options(["--row", "waiting"])
+    assert ([one.name for one in plan.contenders], plan.rows) == ([OURS_PROXY], ())
+    assert [one.name for _, one in plan.asked_figures()] == ["waiting"]
+    assert plan.services() == {UPSTREAM}
+
+
+def test_a_row_whose_service_does_not_run_has_the_reason_and_starts_no_contender():
+    plan = parse_options(["--only", "nginx,ours-proxy", "--row", "proxy-sync,waiting"])
+    lost = services.Services(failures={UPSTREAM: "no upstream: it broke"})
+    said: list[str] = []
+    places = {"root": ROOT, "cores": Cores(0, 1, (1,)), "services": lost, "say": said.append}
+    for made in suite.measure(plan, **places):
+        assert made.failures == {one.name: "no upstream: it broke" for one in made.contender.rows()}
+        assert made.startups == []
+    (reading,) = figures.measure(plan, **places)
+    assert reading.remark == "not run: no upstream: it broke"
+
+
+def test_the_keys_of_a_page_with_many_queries_differ_and_are_in_the_table():
+    for number in (1, 7, DRAWN):
+        assert len(set(keys(number))) == 20
+        assert all(1 <= key <= DRAWN for key in keys(number))
+
+
+def test_a_drawn_row_is_checked_with_keys_of_its_own():
+    asked = []
+
+    def answer(request: Request) -> launcher.Answer:
+        asked.append(request.target)
+        body = json.dumps(
+            next(case.answer for case in row("row-sync").cases if case.request == request)
+        )
+        return launcher.Answer(200, "application/json", body.encode())
+
+    timed = suite.check(row("row-sync"), answer)
+    assert asked == ["/row/1", "/row/7", "/row/5000", "/row/10000"]
+    assert timed == Request("/row/{id}")
 
 
 @pytest.mark.parametrize(
@@ -305,83 +342,3 @@ def test_a_wrong_option_is_named_with_the_choices(arguments, said, capsys):
         parse_options(arguments)
     assert caught.value.code == 2
     assert said in " ".join(capsys.readouterr().err.split())
-
-
-@pytest.mark.e2e
-def test_a_started_server_is_timed_measured_and_gone_afterwards(tmp_path):
-    with started(tmp_path, SERVER) as server:
-        assert 0 < server.wait(HOME) < launcher.START_SECONDS
-        answer = launcher.ask(server.port, HOME)
-        assert (answer.status, answer.content_type) == (200, "text/plain")
-        assert os.sched_getaffinity(server.pid) == {min(os.sched_getaffinity(0))}
-        assert server.cpu_seconds() > 0
-        memory = server.memory()
-        assert 0 < memory.unique <= memory.proportional
-        child = int(answer.body)
-        assert alive(server.pid)
-        assert alive(child)
-    assert not alive(server.pid)
-    assert not alive(child)
-
-
-@pytest.mark.e2e
-def test_method_headers_and_body_are_sent_and_cookies_come_back(tmp_path):
-    with started(tmp_path, SERVER) as server:
-        server.wait(HOME)
-        answer = launcher.ask(server.port, POST)
-        assert (answer.status, answer.cookies) == (200, {"kept": "va=lue", "other": "1"})
-
-
-@pytest.mark.e2e
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
-def test_the_load_generator_sends_the_same_request(tmp_path):
-    core = min(os.sched_getaffinity(0))
-    with started(tmp_path, SERVER) as server:
-        server.wait(HOME)
-        right = drive(server.port, POST, seconds=1, connections=1, core=core)
-        assert right.requests > 0
-        assert right.faults == {}
-
-
-@pytest.mark.e2e
-def test_an_interrupted_run_leaves_no_process(tmp_path):
-    pids = []
-
-    def interrupted() -> None:
-        with started(tmp_path, SERVER) as server:
-            server.wait(HOME)
-            pids.extend([server.pid, int(launcher.ask(server.port, HOME).body)])
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert len(pids) == 2
-    assert not any(alive(pid) for pid in pids)
-
-
-@pytest.mark.e2e
-def test_a_server_deaf_to_term_is_killed(tmp_path):
-    deaf = f"import signal; signal.signal({int(signal.SIGTERM)}, signal.SIG_IGN)\n{SERVER}"
-    with started(tmp_path, deaf) as server:
-        server.wait(HOME)
-        server.stop(timeout=0.05)
-        assert not alive(server.pid)
-
-
-@pytest.mark.e2e
-def test_a_server_that_ends_at_start_gives_its_error_as_reason(tmp_path):
-    with (
-        started(tmp_path, "raise ImportError('no module named peer')") as server,
-        pytest.raises(launcher.LaunchError, match="code 1: ImportError: no module named peer"),
-    ):
-        server.wait(HOME)
-
-
-@pytest.mark.e2e
-def test_a_silent_server_is_given_up(tmp_path):
-    silent = "import signal; signal.pause()"
-    with (
-        started(tmp_path, silent) as server,
-        pytest.raises(launcher.LaunchError, match="no answer within 0.5 s"),
-    ):
-        server.wait(HOME, timeout=0.5)
