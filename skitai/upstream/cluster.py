@@ -43,7 +43,7 @@ class Node:
         retry_at: when a dead one may be tried again (monotonic seconds).
         probing: a request is trying it.
         running: requests that are there through the cluster.
-        credit: of the members that could have been chosen, who has waited longest for its turn.
+        credit: grows until it is its turn.
     """
 
     __slots__ = (
@@ -224,23 +224,28 @@ class Cluster:
 def _balance(nodes: list[Node]) -> Node:
     """The next of some members; together they get shares as their weights are.
 
-    Nobody may have more than its share, rounded up, of what runs at a time: so one that is slow
-    gets less. Of those that have room it is whose turn it is, in a round that weighs.
+    Nobody may have more than its share, rounded up, of what runs at a time, so that one that is
+    slow or hangs gets less. Among the others it is whose turn it is: each gains credit by weight
+    with each request, and who has most of it pays for all.
     """
     if len(nodes) == 1:
         return nodes[0]
     weights = sum(node.member.weight for node in nodes)
     running = sum(node.busy for node in nodes) + 1
-    free = [node for node in nodes if node.busy * weights < running * node.member.weight]
-    for node in free:
-        node.credit += node.member.weight
-    chosen = max(free, key=_credit)
-    chosen.credit -= sum(node.member.weight for node in free)
+    gained = 0
+    chosen = None
+    for node in nodes:
+        # Who has been passed over for long shall not get everything when it is fast again.
+        gain = min(node.member.weight, weights - node.credit)
+        node.credit += gain
+        gained += gain
+        if node.busy * weights < running * node.member.weight and (
+            chosen is None or node.credit > chosen.credit
+        ):
+            chosen = node
+    assert chosen is not None  # the shares together are more than what runs
+    chosen.credit -= gained
     return chosen
-
-
-def _credit(node: Node) -> int:
-    return node.credit
 
 
 def _outcome(job: asyncio.Future[Reply]) -> Reply | BaseException:
