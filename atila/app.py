@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from atila.state.session import Sessions
 from atila.templating.templates import TemplateDecorators, Templates
 from atila.validation.inspection import InspectDecorators, requirements_of
 from skitai.handlers.peers import Peers
+from skitai.sql import SqlError, SqlTemplates
 from skitai.stores.local import LocalStore
 from skitai.upstream.aliases import Aliases
 
@@ -53,6 +55,7 @@ CONFIG = {
     "MINIFY_HTML": False,
     "JSON_ENCODER": "utcoffset",
     "PRETTY_JSON": False,
+    "SQL_DIR": "sql",
 }
 
 
@@ -128,6 +131,7 @@ class Atila(
         self.permissions = Permissions()
         self.sessions = Sessions(None)
         self.aliases = Aliases()
+        self.sql_templates: SqlTemplates | None = None
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
         self.lifecycle = Lifecycle(self)
@@ -197,6 +201,7 @@ class Atila(
         self.events.freeze()
         self.sessions = Sessions(self.securekey, self.session_timeout, self.session_store)
         self.encode = make_encoder(self.config)
+        self.sql_templates = self._find_sql_templates()
         self.senders = senders_of(self.config)
         self.templates.prepare()
         self._close_prefixes()
@@ -235,6 +240,14 @@ class Atila(
         size = config.MAX_UPLOAD_SIZE
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise ConfigError(f"config.MAX_UPLOAD_SIZE is {size!r}: give a number of bytes")
+
+    def _find_sql_templates(self) -> SqlTemplates | None:
+        """The named SQL statements in ``config.SQL_DIR``, if the app has that directory."""
+        directory = os.path.join(self.home, self.config.SQL_DIR)
+        try:
+            return SqlTemplates(directory) if os.path.isdir(directory) else None
+        except (SqlError, OSError) as exc:
+            raise ConfigError(f"config.SQL_DIR={self.config.SQL_DIR!r}: {exc}") from exc
 
     @property
     def basepath(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atila.arguments import form_body, json_body, query_arguments
 from atila.environ import make_environ
-from atila.journal import transaction_id
+from atila.journal import GLOBAL_HEADER, LOCAL_HEADER, transaction_id
 from atila.request_head import RequestHead
 from atila.state.cookies import Cookie
 from atila.state.mbox import MessageBox
@@ -65,6 +65,7 @@ class Request(RequestHead):
         "_mbox",
         "_route",
         "_session",
+        "_traced",
         "_txnid",
         "_url",
         "_varies",
@@ -81,6 +82,7 @@ class Request(RequestHead):
         self._url: Fields | None = None
         self._environ: Fields | None = None
         self._txnid = ""
+        self._traced = 0
         self._jwt: Fields | None = None
         self._cookie: Cookie | None = None
         self._session: Session | None = None
@@ -288,3 +290,10 @@ class Request(RequestHead):
         if not self._txnid:
             self._txnid = transaction_id(self._exchange.request.headers)
         return self._txnid
+
+    def trace_headers(self) -> list[tuple[str, str]]:
+        """Headers for a call of a service: the transaction, and the how manieth call of it."""
+        transaction, _, local = self.txnid.partition("/")
+        number = int(local) + self._traced
+        self._traced += 1
+        return [(GLOBAL_HEADER, transaction), (LOCAL_HEADER, str(number))]

@@ -74,7 +74,7 @@ class Was(AppContext, ResultMethods, CsrfMethods, DeferredMethods):
         owner = self._owner
         if owner is None:
             tasks = RequestTasks()
-            owner = self._owner = owner_of(self.app, tasks)
+            owner = self._owner = owner_of(self.app, tasks, self.request)
             self.exchange.when_gone(tasks.cancel)
         return owner
 

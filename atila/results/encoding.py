@@ -16,6 +16,7 @@ import msgspec
 import orjson
 
 from atila.errors import ConfigError
+from skitai.upstream.mongodb_results import json_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,7 +98,7 @@ def _write_other(write: Callable[[datetime], Any], value: Any) -> Any:
         return value.decode()
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    return json_form(value)
 
 
 # -- the fast encoder

@@ -63,7 +63,7 @@ class TaskMethods:
     @property
     def task_owner(self) -> Owner:
         """Who the tasks belong to; here nobody, a request breaks its own off with itself."""
-        return owner_of(self.app, None)
+        return owner_of(self.app)
 
     def transaction(self, alias: str, **options: Any) -> Transaction:
         """Several statements of a SQL database that are kept or undone together.

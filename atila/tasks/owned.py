@@ -8,6 +8,7 @@ from skitai.upstream.calls import Owner
 
 if TYPE_CHECKING:
     from atila.app import Atila
+    from atila.request import Request
 
 # Tasks of one request that are kept before those that have ended are forgotten.
 KEPT = 64
@@ -37,10 +38,17 @@ class RequestTasks:
                 task.cancel()
 
 
-def owner_of(app: Atila, tasks: RequestTasks | None) -> Owner:
-    """Who tells upstreams what an app wants."""
+def owner_of(
+    app: Atila, tasks: RequestTasks | None = None, request: Request | None = None
+) -> Owner:
+    """Who tells upstreams what an app wants, for a request if there is one."""
     return Owner(
-        app.aliases, None if tasks is None else tasks.add, lambda names: _updated(app, names)
+        app.aliases,
+        None if tasks is None else tasks.add,
+        lambda names: _updated(app, names),
+        app.sql_templates,
+        None if request is None else request.trace_headers,
+        app.config.get("default_request_type"),
     )
 
 

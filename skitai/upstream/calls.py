@@ -13,6 +13,7 @@ from skitai.upstream.several import several
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from skitai.sql import SqlTemplates
     from skitai.stores.result_cache import ResultCache
     from skitai.stores.shared import SharedSlots
     from skitai.tasks.loops import TaskLoop
@@ -28,16 +29,25 @@ class Owner:
         aliases: of the app alone; they hide those of the service.
         own: called with each task that is started.
         updated: called with names of the result cache, after what they stand for was changed.
+        templates: named SQL statements of the app.
+        trace: gives headers that tell services which request they work for.
+        request_type: media types of what services get and give; see ``Options``.
     """
 
-    __slots__ = ("aliases", "own", "updated")
+    __slots__ = ("aliases", "own", "request_type", "templates", "trace", "updated")
 
     def __init__(
         self,
         aliases: Aliases | None = None,
         own: Callable[[Any], object] | None = None,
         updated: Callable[[list[str]], object] | None = None,
+        templates: SqlTemplates | None = None,
+        trace: Callable[[], list[tuple[str, str]]] | None = None,
+        request_type: tuple[str, str] | None = None,
     ) -> None:
+        self.templates = templates
+        self.trace = trace
+        self.request_type = request_type
         self.aliases = aliases
         self.own = own
         self.updated = updated

@@ -67,7 +67,7 @@ def send(calls: Calls, base: str, method: str, path: str, args: Any, fields: Any
     """Start a request; see ``skitai.upstream.http.payload.build_request``."""
     options = calls.options
     headers = _with_auth(options.headers, options.auth)
-    request_type = options.request_type or REQUEST_TYPE
+    request_type = options.request_type or calls.owner.request_type or REQUEST_TYPE
     request = build_request(method, base, path, args, fields, headers, request_type)
     identity = None
     if request.method in ("GET", "HEAD"):
@@ -77,7 +77,12 @@ def send(calls: Calls, base: str, method: str, path: str, args: Any, fields: Any
 
 
 def start(calls: Calls, request: HttpRequest, identity: Callable[[], Any] | None = None) -> Task:
-    """Start a request that is made already."""
+    """Start a request that is made already.
+
+    Services of an alias are told for which request of ours they work, others are not.
+    """
+    if calls.owner.trace is not None and calls.place.name.startswith("@"):
+        request.headers += calls.owner.trace()
     return calls.start(request, request.repeatable, identity, HttpTask)
 
 

@@ -157,12 +157,11 @@ class Transaction(Builders):
     async def _opened(self) -> SqlSession:
         if self._closed:
             raise request_failure(RuntimeError("the transaction is closed already"))
-        session = self._session
-        if session is None:
-            cluster = self._calls.place.cluster
-            session = await cluster.use(lambda backend: backend.session(self._autocommit))
+        if self._session is None:
+            cluster, autocommit = self._calls.place.cluster, self._autocommit
+            session: SqlSession = await cluster.use(lambda backend: backend.session(autocommit))
             self._session = session
-        return session
+        return self._session
 
     async def _commit(self) -> Reply:
         async with self._turn:

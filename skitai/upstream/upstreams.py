@@ -94,7 +94,6 @@ class Upstreams:
         dbtype: str = DB_PGSQL,
         transaction: bool = False,
         cursor: bool = False,
-        templates: Any = None,
         **options: Any,
     ) -> Any:
         """A database (seed, PostgreSQL / SQLite3; MongoDB; Redis).
@@ -119,7 +118,7 @@ class Upstreams:
             if not place.kind.startswith("*"):
                 raise TypeError(f"{place.name} is a service: was.stub({server!r})")
             return CommandDatabase(calls)
-        database = SqlDatabase(calls, dialect, templates)
+        database = SqlDatabase(calls, dialect, owner.templates)
         if transaction:
             return database.transaction()
         return database.cursor() if cursor else database

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from driving import Driver
 
 from atila import Atila
 from atila.errors import ConfigError
-from atila.prework import CacheTimes, Watch
+from atila.prework import Watch
 from atila.steps import guards_of
+from skitai.handlers.peers import Peers
+from skitai.stores.shared import SharedSlots
 
 
 def touch(path, text: str = "x") -> None:
@@ -20,6 +23,14 @@ def touch(path, text: str = "x") -> None:
     before = path.stat().st_mtime_ns if path.exists() else 0
     path.write_text(text)
     os.utime(path, ns=(before + 1, before + 1))
+
+
+def with_times(*names: str) -> tuple[Atila, SharedSlots]:
+    """An app in a worker whose cache keys are these, and what tells of their updates."""
+    app, shared = Atila("caches"), SharedSlots()
+    shared.register(*names)
+    app.join(Peers(upstreams=SimpleNamespace(shared=shared)))
+    return app, shared
 
 
 # -- run_before and run_after
@@ -299,7 +310,7 @@ def test_many_threads_look_once_in_an_interval():
 
 
 def test_each_key_that_was_updated_is_told_by_name():
-    app = Atila("caches")
+    app, times = with_times("tables.users", "tables.photos")
     calls = []
 
     @app.route("/")
@@ -314,14 +325,14 @@ def test_each_key_that_was_updated_is_told_by_name():
     assert calls == ["tables.users", "tables.photos"], "the first request clears all"
     driver.get("/")
     assert len(calls) == 2
-    app.cache_times.set("tables.photos")
+    times.touch("tables.photos")
     driver.get("/")
     driver.get("/")
     assert calls[2:] == ["tables.photos"]
 
 
 def test_a_response_leaves_the_other_keys_for_the_next_request():
-    app = Atila("caches")
+    app, _ = with_times("a", "b")
     calls = []
 
     def clear(was, name):
@@ -338,37 +349,15 @@ def test_a_response_leaves_the_other_keys_for_the_next_request():
     assert calls == ["a", "b"]
 
 
-def test_other_times_may_take_the_place_of_those_of_the_process():
-    class Times:
-        now = 1.0
-
-        def get(self, name: str) -> float:
-            return self.now
-
-    app = Atila("caches")
-    app.cache_times = times = Times()
-    calls = []
+def test_a_key_that_is_not_registered_is_an_error_when_it_is_looked_at():
+    app, _ = with_times("a")
 
     @app.route("/")
-    @app.if_state_updated("a", lambda was, name: calls.append(name), interval=0)
+    @app.if_state_updated("b", lambda was, name: None, interval=0)
     def index(was):
         return "ok"
 
-    driver = Driver(app)
-    driver.get("/")
-    driver.get("/")
-    times.now = 2.0
-    driver.get("/")
-    assert calls == ["a", "a"]
-
-
-def test_times_are_those_that_were_set():
-    times = CacheTimes()
-    assert times.get("a") == 0.0
-    times.set("a", 5.0)
-    assert times.get("a") == 5.0
-    times.set("a")
-    assert times.get("a") > 1e9
+    assert Driver(app).get("/").status == 500
 
 
 @pytest.mark.parametrize("decorator", ["if_file_modified", "if_cache_updated"])
