@@ -52,6 +52,7 @@ def test_settings_of_an_app_and_their_defaults():
         "MINIFY_HTML": False,
         "JSON_ENCODER": "utcoffset",
         "PRETTY_JSON": False,
+        "SQL_DIR": "sql",
     }
     assert config.MAX_UPLOAD_SIZE == config["MAX_UPLOAD_SIZE"]
 
