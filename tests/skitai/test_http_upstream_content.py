@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import sys
+import threading
 import zlib
 
 import brotli
@@ -107,22 +108,18 @@ def test_the_limit_is_exact():
         expand(gzip.compress(bytes(1001)), "gzip", 1000)
 
 
-def test_the_loop_goes_on_while_much_is_decompressed():
-    async def main():
-        turns = 0
+def test_only_the_beginning_is_decompressed_on_the_loop(monkeypatch):
+    threads = []
 
-        async def others():
-            nonlocal turns
-            while True:
-                await asyncio.sleep(0)
-                turns += 1
+    def pieces(body):
+        for _ in range(12):
+            threads.append(threading.current_thread())
+            yield bytes(content.PIECE)
 
-        other = asyncio.ensure_future(others())
-        await decompress(gzip.compress(LARGE, 1), "gzip", 10_000_000)
-        other.cancel()
-        return turns
-
-    assert asyncio.run(main()) > 1
+    monkeypatch.setitem(content._DECODERS, "slow", pieces)
+    assert len(expand(b"x", "slow")) == 12 * content.PIECE
+    assert threads.count(threading.main_thread()) == content.INLINE_PIECES
+    assert len(threads) == 12
 
 
 @pytest.mark.parametrize("installed", [None, type("brotli", (), {"Decompressor": object})])

@@ -171,6 +171,7 @@ class HttpConnection(asyncio.Protocol):
         self.open = False
         self._fail(f"the connection was lost: {exc}" if exc else "the connection was closed")
         self.resume_writing()
+        self._transport.abort()  # asyncio's TLS in Python 3.10 warns of what nobody closed
         self._pool.connection_gone(self)
 
     def pause_writing(self) -> None:
