@@ -105,7 +105,9 @@ class V(Expression):
         if self._operator is None:
             writer.value(self._value)
         else:
+            start = len(writer.text)
             self._operator.write(writer, NO_COLUMN, self._value)
+            writer.text[start] = writer.text[start].lstrip()
 
     write_field = write
 

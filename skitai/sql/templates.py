@@ -128,10 +128,15 @@ class Template(Projected, Assigned, Filtered, Ordered, Returned):
             if not isinstance(piece, Field):
                 writer.raw(piece)
             elif piece.name == THIS:
-                part = piece.attribute or ""
-                _PARTS[_SYNONYMS.get(part, part)](self, writer)
+                self._write_part(piece.attribute or "", writer)
             else:
                 write_field(writer, attribute_of(piece, self._fed[piece.name]))
+
+    def _write_part(self, name: str, writer: Writer) -> None:
+        start = len(writer.text)
+        _PARTS[_SYNONYMS.get(name, name)](self, writer)
+        if len(writer.text) > start:
+            writer.text[start] = writer.text[start].lstrip()  # the line is the template's
 
     def _check(self) -> None:
         """Nothing that was asked for may get lost."""

@@ -136,6 +136,21 @@ def test_what_can_be_no_change_is_refused(build, message):
         build()
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Q(id=3) & Q(__all=True),
+        Q(id=3) | (Q(__all=True) & Q(name="x")),
+        ~Q(__all=True),
+        Q("true"),
+        Q(F("true")),
+        Q(id__in=[]),
+    ],
+)
+def test_a_change_of_some_rows_needs_nothing_else(condition):
+    assert pg.delete("t").filter(condition).compile().writes
+
+
 def test_changes_have_only_what_makes_sense_for_them():
     for builder, name in ((pg.update("t"), "limit"), (pg.delete("t"), "order_by"),
                           (pg.insert("t"), "filter"), (pg.delete("t"), "set")):  # fmt: skip

@@ -6,6 +6,7 @@ import operator
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
+from types import MappingProxyType
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,8 @@ from sql_texts import flat, lite, pg, where
 
 from skitai.sql import D, F, Q, SqlError, V
 
+AT = datetime(2020, 1, 2, 3)
+AT_ZONE = AT.replace(tzinfo=timezone.utc)
 SUB = pg.select("u").get("id").filter(x=1)
 # How each dialect escapes what the database gives.
 ESCAPED = "replace(replace(replace((b), '!', '!!'), '%', '!%'), '_', '!_')"
@@ -81,6 +84,10 @@ ESCAPED_GLOB = "replace(replace(replace((b), '[', '[[]'), '*', '[*]'), '?', '[?]
         ({"a__haskey": "k"}, "a::jsonb ? %s", ("k",)),
         ({"a__haskeyin": ["k", "l"]}, "a::jsonb ?| %s", (["k", "l"],)),
         ({"a___b__haskey": "k"}, "(a -> 'b')::jsonb ? %s", ("k",)),
+        ({"a__haskey": F("b")}, "a::jsonb ? b", ()),
+        ({"a___b__gt": AT}, "(a ->> 'b')::timestamp > %s", (AT,)),
+        ({"a___b__gt": AT_ZONE}, "(a ->> 'b')::timestamptz > %s", (AT_ZONE,)),
+        ({"a___b": AT.date()}, "(a ->> 'b')::date = %s", (AT.date(),)),
         ({"a__year": 2020}, "EXTRACT(YEAR FROM a) = %s", (2020,)),
         ({"u__a__month__in": [1, 2]}, "EXTRACT(MONTH FROM u.a) IN (%s, %s)", (1, 2)),
         ({"a__week__gte": 5}, "EXTRACT(WEEK FROM a) >= %s", (5,)),
@@ -202,6 +209,7 @@ def test_values_are_bound_as_they_are(db, value):
         (Name("x"), "x"),
         (bytearray(b"x"), b"x"),
         (memoryview(b"x"), b"x"),
+        (MappingProxyType({"a": 1}), {"a": 1}),
     ],
 )
 @pytest.mark.parametrize("db", [pg, lite], ids=["postgresql", "sqlite"])
@@ -239,7 +247,12 @@ def test_documents_that_json_cannot_hold_are_refused():
 
 
 def test_json_documents_have_numbers_of_all_kinds():
-    document = {"n": Decimal("1.50"), "at": date(2020, 1, 2), "ids": {5}, 5: {"x": True}}
+    document = {
+        "n": Decimal("1.50"),
+        "at": date(2020, 1, 2),
+        "ids": {5},
+        5: MappingProxyType({"x": True}),
+    }
     assert pg.select("t").filter(a___b=document).compile().params == (
         '{"n":1.50,"at":"2020-01-02","ids":[5],"5":{"x":true}}',
     )

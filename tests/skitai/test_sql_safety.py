@@ -55,7 +55,7 @@ def test_values_are_never_in_the_text(db, one, two):
     check(db.insert("t").set([{"a": one}, {"a": two}], b=one).upflict("a", b=two), 5)
     check(db.update("t").set(a=one, b=F("b + {}", two), c=sub).filter(d=two), 4)
     check(db.delete("t").filter(a=one).append(db.delete("u").filter(a=two)), 2)
-    text = "select {a}, {d.values} where x{v} and {q} and {this.filter}"
+    text = "select {a}, {d.values} where x {v} and {q} and {this.filter}"
     fed = {"a": one, "d": D(a=one, b=two), "v": V(__in=[one]), "q": Q(a=two)}
     check(db.template(text).feed(**fed).filter(b=one), 6)
     check(db.sql("select {}, {x}, 5 % {}", one, two, x=one), 3)
@@ -66,7 +66,7 @@ def test_patterns_are_never_in_the_text(db, value, name):
     names = [name] if name == "iexact" else [name, f"i{name}", f"n{name}"]
     for operator in names:
         check(db.select("t").filter(**{f"a__{operator}": value}), 1)
-        check(db.template("select a{v}").feed(v=V(**{f"__{operator}": value})), 1)
+        check(db.template("select a {v}").feed(v=V(**{f"__{operator}": value})), 1)
         check(db.select("t").filter(**{f"a__{operator}": F("f({})", value)}), 1)
 
 

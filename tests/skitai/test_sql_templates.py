@@ -31,17 +31,17 @@ ALL = (
         (pg.template("select 1 where {q}").feed(q=Q(a=None)), "select 1 where (1 = 1)", ()),
         (pg.template("select {s}").feed(s=SUB), "select (SELECT id FROM u WHERE x = %s)", (1,)),
         (pg.template("x {v}").feed(v=V(5)), "x %s", (5,)),
-        (pg.template("x{v}").feed(v=V(__gte=5)), "x >= %s", (5,)),
-        (pg.template("x{v}").feed(v=V(__between=(1, 2))), "x BETWEEN %s AND %s", (1, 2)),
-        (pg.template("x{v}").feed(v=V(__in=[1, 2])), "x IN (%s, %s)", (1, 2)),
-        (pg.template("x{v}").feed(v=V(__in=[])), "x = ANY ('{}')", ()),
-        (pg.template("x{v}").feed(v=V(__notin=[])), "x <> ALL ('{}')", ()),
-        (lite.template("x{v}").feed(v=V(__notin=[])), "x NOT IN ()", ()),
-        (pg.template("x{v}").feed(v=V(__isnull=False)), "x IS NOT NULL", ()),
-        (pg.template("x{v}").feed(v=V(__icontains="%")), "x ILIKE %s", (r"%\%%",)),
-        (pg.template("x{v}").feed(v=V(__haskey="k")), "x ? %s", ("k",)),
-        (pg.template("where{v}").feed(v=V(__exists=SUB)),
-         "whereEXISTS (SELECT id FROM u WHERE x = %s)", (1,)),
+        (pg.template("x {v}").feed(v=V(__gte=5)), "x >= %s", (5,)),
+        (pg.template("x {v}").feed(v=V(__between=(1, 2))), "x BETWEEN %s AND %s", (1, 2)),
+        (pg.template("x {v}").feed(v=V(__in=[1, 2])), "x IN (%s, %s)", (1, 2)),
+        (pg.template("x {v}").feed(v=V(__in=[])), "x = ANY ('{}')", ()),
+        (pg.template("x {v}").feed(v=V(__notin=[])), "x <> ALL ('{}')", ()),
+        (lite.template("x {v}").feed(v=V(__notin=[])), "x NOT IN ()", ()),
+        (pg.template("x {v}").feed(v=V(__isnull=False)), "x IS NOT NULL", ()),
+        (pg.template("x {v}").feed(v=V(__icontains="%")), "x ILIKE %s", (r"%\%%",)),
+        (pg.template("x {v}").feed(v=V(__haskey="k")), "x ? %s", ("k",)),
+        (pg.template("where {v}").feed(v=V(__exists=SUB)),
+         "where EXISTS (SELECT id FROM u WHERE x = %s)", (1,)),
         (pg.template("x {v}").feed(v=const("c")).const("c", 5), "x %s", (5,)),
         (pg.template("insert into t ({d.columns}) values ({d.values})").feed(
             d=D({"user": 1}, b=F("now()"), c=None)),
@@ -60,13 +60,13 @@ ALL = (
         (pg.template(ALL).feed(a=1).get("x").filter(b=2).exclude(c=3).group_by("x").having("y > 1")
          .order_by("-x").limit(5).offset(6),
          "select x from t where a = %s and (b = %s AND NOT (c = %s)) GROUP BY x HAVING y > 1 "
-         " ORDER BY x DESC  LIMIT %s OFFSET %s", (1, 2, 3, 5, 6)),
+         "ORDER BY x DESC LIMIT %s OFFSET %s", (1, 2, 3, 5, 6)),
         (pg.template("select 1 where {this.filters}").filter(a=1), "select 1 where (a = %s)", (1,)),
         (lite.template("select 1 {this.limit} {this.offset}")[5:],
          "select 1  LIMIT -1 OFFSET ?", (5,)),
         (pg.template("insert into t ({this.columns}) values ({this.values}) {this.returning}")
          .set(a=1, b=2).returning("id"),
-         "insert into t (a, b) values (%s, %s)  RETURNING id", (1, 2)),
+         "insert into t (a, b) values (%s, %s) RETURNING id", (1, 2)),
         (pg.template("update t set {this.pairs} where {this.filter}").data(a=1).filter(b=2),
          "update t set a = %s where (b = %s)", (1, 2)),
         (pg.template("delete from t where {this.filter}").all(), "delete from t where 1 = 1", ()),
@@ -199,7 +199,7 @@ def test_templates_of_files_are_attributes(folder):
     db = Builders("postgresql", templates=SqlTemplates(str(folder)))
     newest = db.newest.filter(a=1).limit(3)
     assert flat(newest) == (
-        "select * from orders where (a = %s) order by id desc  LIMIT %s",
+        "select * from orders where (a = %s) order by id desc LIMIT %s",
         (1, 3),
     )
     assert flat(db.default.one.feed(id=5)) == ("select * from orders where id = %s", (5,))
