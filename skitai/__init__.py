@@ -99,10 +99,10 @@ is_devel = isdevel = _service.is_devel
 isproduction = _service.isproduction
 alias = _service.alias
 g = _service.shared
-register_g = register_states = register_cache_keys = g.register
-set_max_rcache = _service.results.limit
+register_g = register_states = register_cache_keys = _service.register_g
+set_max_rcache = _service.set_max_rcache
 config_executors = _service.config_executors
-addlu = deflu = lukeys = trackers = g.register
+addlu = deflu = lukeys = trackers = _service.register_g
 
 
 def __getattr__(name: str) -> Any:

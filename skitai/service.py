@@ -223,6 +223,16 @@ class Service:
         show_errors_plainly()
         return self.aliases.add(name, ctype, members, role, source, ssl, max_conns, verify)
 
+    def register_g(self, *names: str | Sequence[str]) -> Callable[[type], type]:
+        """Make numbers and cache keys for all workers; see `skitai.stores.shared.SharedSlots`."""
+        show_errors_plainly()
+        return self.shared.register(*names)
+
+    def set_max_rcache(self, entries: int) -> None:
+        """Set how many results each worker keeps, 100 by default; 0 for none."""
+        show_errors_plainly()
+        self.results.limit(entries)
+
     def static_mounts(self) -> list[StaticMount]:
         """Return all static directories, of mounts and preferences, in the order they are asked."""
         return collect_statics(self.directories, self.mounts)

@@ -97,9 +97,9 @@ class SharedSlots:
 
         Raises `ConfigError` for a wrong name, and when there are more than 256.
         """
-        wanted: list[str] = []
+        wanted: list[Any] = []
         for name in names:
-            wanted += [name] if isinstance(name, str) else name
+            wanted += name if isinstance(name, (list, tuple, set, frozenset)) else [name]
         fresh = [name for name in dict.fromkeys(map(_checked, wanted)) if name not in self._places]
         if len(self._places) + len(fresh) > LIMIT:
             raise ConfigError(

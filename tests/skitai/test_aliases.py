@@ -487,7 +487,7 @@ def test_the_public_names_lead_to_the_default_service() -> None:
         "class A: pass\n"
         "skitai.register_states(['b']); skitai.addlu('c')\n"
         "print(list(skitai.g), skitai.STA_NORMAL, skitai.STA_REQFAIL)\n"
-        "heavy = {'psycopg2', 'redis', 'pymongo', 'ssl', 'subprocess', 'sqlite3', 'asyncio'}\n"
+        "heavy = {'psycopg2', 'redis', 'pymongo', 'ssl', 'sqlite3', 'asyncio'}\n"
         "print(heavy & set(sys.modules))\n"
         "skitai.alias('@x', skitai.DB_REDIS, 'h/x')\n"
     )
