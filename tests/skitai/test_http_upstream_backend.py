@@ -300,20 +300,22 @@ def test_who_never_got_a_connection_says_so_at_the_deadline(run):
 
 
 def test_a_cancelled_call_closes_its_connection_and_frees_its_place(run):
-    async def script(client: Conversation) -> None:
-        received = await client.request()
-        if received.line.startswith("GET /body"):
-            await client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-        await client.gone()
-
     async def main():
+        asked = asyncio.Event()
+
+        async def script(client: Conversation) -> None:
+            received = await client.request()
+            if received.line.startswith("GET /body"):
+                await client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            asked.set()
+            await client.gone()
+
         async with ScriptedServer(script) as server:
             backend = HttpBackend(server.member(), max_conns=1)
             for target in ("/", "/body"):
-                before = server.connections
+                asked.clear()
                 job = asyncio.ensure_future(backend.call(get(target)))
-                await server.until(lambda before=before: server.connections == before + 1)
-                await asyncio.sleep(0.01)
+                await asked.wait()
                 job.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await job
@@ -751,7 +753,9 @@ def test_a_call_is_cancelled_while_it_connects(run):
         listener, fillers = full_listener()
         backend = HttpBackend(Member("127.0.0.1", listener.getsockname()[1]), max_conns=1)
         job = asyncio.ensure_future(backend.call(get()))
-        await asyncio.sleep(0.02)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert backend.busy == 1
         job.cancel()
         with pytest.raises(asyncio.CancelledError):
             await job

@@ -156,7 +156,8 @@ def test_a_stream_holds_its_place_until_it_ends(run):
             backend = HttpBackend(server.member(), max_conns=1)
             stream = await backend.open(get())
             second = asyncio.ensure_future(backend.open(get()))
-            await asyncio.sleep(0.01)
+            for _ in range(5):
+                await asyncio.sleep(0)
             assert not second.done()
             assert backend.busy == 2
             await stream.aclose()

@@ -282,7 +282,7 @@ async def _ask(
 def _is_readable(connection: HttpConnection) -> bool:
     """Whether something came while nothing was asked: most likely the end.
 
-    PERF: not done for what may be repeated; it takes 2 us of 30.
+    PERF: not done for what may be repeated: it takes 1 us of 18 us a call.
     """
     descriptor = connection.descriptor()
     if descriptor < 0:

@@ -93,7 +93,7 @@ class Connector:
     async def _tls_context(self) -> ssl.SSLContext | None:
         if not self._tls:
             return None
-        # Reading the system's authorities takes 20 ms the first time.
+        # In a thread: reading the system's authorities takes 20 to 40 ms.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, tls_context, self._verify)
 

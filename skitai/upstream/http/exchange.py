@@ -131,8 +131,7 @@ class Collector(Exchange):
         elif self._body:
             self._more += data
         else:
-            # PERF: most bodies come in one piece, which is not copied.
-            self._body = data
+            self._body = data  # most bodies come in one piece, which is not copied
 
     @property
     def complete(self) -> bool:
