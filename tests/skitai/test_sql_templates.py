@@ -7,6 +7,8 @@ from sql_texts import flat, lite, pg
 
 from skitai.sql import Builders, D, F, Q, SqlError, SqlTemplates, V, const
 from skitai.sql.template_files import TAKEN
+from skitai.upstream.databases import SqlDatabase
+from skitai.upstream.transactions import Transaction
 
 SUB = pg.select("u").get("id").filter(x=1)
 ALL = (
@@ -250,4 +252,5 @@ def test_a_missing_directory_is_named(tmp_path):
 
 
 def test_no_template_can_hide_behind_a_method():
-    assert {name for name in dir(Builders) if not name.startswith("_")} <= TAKEN
+    for kind in (SqlDatabase, Transaction):
+        assert {name for name in dir(kind) if not name.startswith("_")} <= TAKEN
