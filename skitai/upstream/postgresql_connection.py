@@ -195,27 +195,27 @@ class Connection:
             raise Failure(exc, reason="Database Error") from None
         if cursor.description is None:
             return self._reply_without_rows(cursor)
+        names = [column[0] for column in cursor.description]
         try:
-            return await self._reply(cursor)
+            if cursor.rowcount > ROWS_IN_ROUND:
+                rows = await self._many_rows(cursor, names)
+            else:
+                rows = _rows(names, cursor.fetchall())
         except Exception as exc:
             # E.g. a date before Christ.
             error = psycopg2.DataError(f"a value can't be converted: {exc}")
             raise Failure(error, reason="Database Error") from exc
+        return SqlReply(rows, cursor.rowcount)
 
-    async def _reply(self, cursor: Cursor) -> SqlReply:
-        assert cursor.description is not None
-        names = [column[0] for column in cursor.description]
-        if cursor.rowcount <= ROWS_IN_ROUND:
-            rows = [Row(zip(names, values)) for values in cursor.fetchall()]  # noqa: B905
-            return SqlReply(rows, cursor.rowcount)
+    async def _many_rows(self, cursor: Cursor, names: list[str]) -> list[Row]:
         # PERF: a new cursor for each statement would cost 0.5 us. But the result of the last one
         # stays in memory, so a big one goes with its cursor.
         self._cursor = self._raw.cursor()
         rows = []
         while part := cursor.fetchmany(ROWS_IN_ROUND):
-            rows += [Row(zip(names, values)) for values in part]  # noqa: B905
+            rows += _rows(names, part)
             await asyncio.sleep(0)
-        return SqlReply(rows, cursor.rowcount)
+        return rows
 
     def _reply_without_rows(self, cursor: Cursor) -> SqlReply:
         if cursor.statusmessage in LASTING:
@@ -319,6 +319,10 @@ class Connection:
         self._gone(self)
         if self.running:
             self._answered(ConnectionLost(error, True))
+
+
+def _rows(names: list[str], values: list[tuple[Any, ...]]) -> list[Row]:
+    return [Row(zip(names, row, strict=False)) for row in values]
 
 
 async def _ready(loop: asyncio.AbstractEventLoop, fd: int, to_write: bool) -> None:
