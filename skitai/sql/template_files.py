@@ -18,8 +18,8 @@ DEFAULT = "default"
 # What db.name already is.
 TAKEN = frozenset(
     """
-    cancel close commit cursor delete dialect done execute from_string insert rollback run select sql statement
-    stream template transaction update with_
+    cancel close commit cursor delete dialect done execute from_string insert rollback run
+    select sql statement stream template transaction update with_
     """.split()
 )
 _TAG = re.compile(r"<sql\s+name\s*=\s*([\"'])(?P<name>.*?)\1\s*>|</sql\s*>|<sql\b")
