@@ -140,6 +140,11 @@ class Atila(
 
     # -- for the app's own code
 
+    @property
+    def was(self) -> AppContext:
+        """A ``was`` without a request, for hooks: ``app.was.db ("@mydb")``."""
+        return AppContext(self)
+
     def log(self, msg: Any, type: str = "info") -> None:
         """Write to the app's log outside of a request; see ``was.log``."""
         AppContext(self).log(msg, type)
