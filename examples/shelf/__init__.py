@@ -9,15 +9,15 @@ import time
 import skitai
 from atila import Atila
 
-from .library import Library
-
 
 def __config__(pref):
     # Runs first, before any worker exists. Paths are seen from serve.py, wherever it is started.
     # Under /static a file always wins over a route.
     pref.set_static("/static", skitai.abspath("examples/shelf/static"))
-    # Your own settings go into pref.config and come back as app.config.
-    pref.config.LIBRARY = skitai.abspath(os.environ.get("SHELF_DB") or "shelf.sqlite3")
+    # The database gets a name, by which was.db("@shelf") reaches it from everywhere. This one is a
+    # file, so the demo needs no server.
+    path = skitai.abspath(os.environ.get("SHELF_DB") or "shelf.sqlite3")
+    skitai.alias("@shelf", skitai.DB_SQLITE3, path)
 
 
 def __app__():
@@ -29,11 +29,12 @@ def __setup__(app, mntopt):
     from . import services
 
     # app.g belongs to this worker. Workers meet in the database, not in Python variables.
-    app.g["library"] = Library(app.config.LIBRARY)
     app.g["started"] = time.time()
     app.mount("/", services)
 
 
-def __umount__(app):
-    # Runs once when the worker stops, after its last request.
-    app.g["library"].close()
+def __mounted__(app, mntopt):
+    # Runs once in every worker, before its first request. If it fails, the service doesn't start.
+    from . import library
+
+    library.prepare(app.was)

@@ -22,8 +22,9 @@ def good_search(was, status, q):
         raise was.Error("400 Bad Request", str(exc)) from exc
 
 
-def found(was, result):
-    """Return what the library returned, or answer 404 if it has no such book."""
-    if not result:
+def found(was, task):
+    """Return the rows that a task of the library brings, or answer 404 if there are none."""
+    rows = task.fetch()  # a thread waits here; after an await there is nothing left to wait for
+    if not rows:
         raise was.Error("404 Not Found", "no such book")
-    return result
+    return rows

@@ -1,22 +1,13 @@
-"""The library: books in one SQLite file, shared by all workers and threads. Services call it."""
+"""The library: all questions to the database about books. Services call it with was.db("@shelf").
 
-from __future__ import annotations
+Each function starts a task and returns it. The work goes on elsewhere, so several may be on their
+way at once; what came out is fetched, awaited or handed to was.Map.
+"""
 
-import fcntl
-import os
-import sqlite3
-import threading
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from atila import F
 
-from .fields import DEFAULTS, clean
+from .fields import clean
 from .samples import SAMPLES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-Book = dict[str, Any]
 
 SCHEMA = """
 CREATE TABLE book (
@@ -27,158 +18,77 @@ CREATE TABLE book (
     status TEXT NOT NULL,
     rating INTEGER NOT NULL,
     notes TEXT NOT NULL,
-    added TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d', 'now'))
+    added DATE NOT NULL DEFAULT (date('now'))
 )
 """
-COLUMNS = "id, title, author, year, status, rating, notes, added"
-FIELDS = tuple(DEFAULTS)
 
 
-class Library:
-    """All books. Every method may be called from any thread; each thread has its own connection.
+def prepare(was):
+    """Make the table, with some books on it, if the file is new."""
+    # All workers do this when they start. The first one gets the transaction, the others wait and
+    # find the work done. What isn't committed is undone at the end of the block.
+    with was.transaction("@shelf") as db:
+        if db.execute("PRAGMA user_version").one().user_version:
+            return
+        db.execute(SCHEMA)
+        db.insert("book").set([clean(book) for book in SAMPLES]).execute()
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
 
-    Parameters:
-        path: the database file. It is created with some sample books if it doesn't exist.
 
-    Raises ``RuntimeError`` naming the path when the file can't be made or isn't a database.
+def search(db, status="", q=""):
+    """Find the books of a status whose title, author or notes contain ``q``, newest first.
+
+    An empty ``status`` or ``q`` (the defaults) matches every book.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._mine = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        try:
-            self._prepare()
-        except (OSError, sqlite3.Error) as exc:
-            self.close()
-            raise RuntimeError(
-                f"SHELF_DB: can't keep books in {self.path}: {exc}. "
-                "Set it to a file in a directory that this user may write to"
-            ) from exc
-
-    def search(self, status: str = "", q: str = "") -> list[Book]:
-        """Return the books of a status whose title, author or notes contain ``q``, newest first.
-
-        An empty ``status`` or ``q`` (the defaults) matches every book.
-        """
-        return self._rows(
-            f"SELECT {COLUMNS} FROM book WHERE (:status = '' OR status = :status)"
-            " AND instr(fold(title || char(10) || author || char(10) || notes), fold(:q)) > 0"
-            " ORDER BY id DESC",
-            {"status": status, "q": q},
-        )
-
-    def by_author(self, author: str) -> list[Book]:
-        """Return the books of one author, oldest work first."""
-        return self._rows(
-            f"SELECT {COLUMNS} FROM book WHERE fold(author) = fold(?) ORDER BY year, id", (author,)
-        )
-
-    def counts(self) -> dict[str, int]:
-        """Return how many books have each status; a status without books is left out."""
-        rows = self._rows("SELECT status, count(*) AS books FROM book GROUP BY status", ())
-        return {row["status"]: row["books"] for row in rows}
-
-    def get(self, id: int | str) -> Book | None:
-        """Return one book, or None if there is no such number."""
-        # As text, because a URL can hold a number that is too large for SQLite's integers.
-        rows = self._rows(f"SELECT {COLUMNS} FROM book WHERE id = ?", (str(id),))
-        return rows[0] if rows else None
-
-    def add(self, fields: Book) -> Book:
-        """Store a new book (clean fields, see fields.py) and return it with its number."""
-        marks = ", ".join(f":{name}" for name in FIELDS)
-        cursor = self._connection().execute(
-            f"INSERT INTO book ({', '.join(FIELDS)}) VALUES ({marks})", fields
-        )
-        book = self.get(cursor.lastrowid or 0)
-        assert book is not None
-        return book
-
-    def change(self, id: int | str, fields: Book) -> Book | None:
-        """Store some fields of a book and return the whole; None if there is no such number."""
-        # Only names from FIELDS become part of the SQL; values are always bound.
-        names = [name for name in FIELDS if name in fields]
-        if names:
-            places = ", ".join(f"{name} = :{name}" for name in names)
-            self._connection().execute(
-                f"UPDATE book SET {places} WHERE id = :id", {**fields, "id": str(id)}
-            )
-        return self.get(id)
-
-    def remove(self, id: int | str) -> bool:
-        """Forget a book; False if there is no such number."""
-        cursor = self._connection().execute("DELETE FROM book WHERE id = ?", (str(id),))
-        return cursor.rowcount == 1
-
-    def each(self, page: int = 200) -> Iterator[Book]:
-        """Yield every book in the order of their numbers, reading ``page`` books at a time.
-
-        Nothing is kept open between two pages, so a slow reader holds up nobody.
-        """
-        last = 0
-        while books := self._rows(
-            f"SELECT {COLUMNS} FROM book WHERE id > ? ORDER BY id LIMIT ?", (last, page)
-        ):
-            yield from books
-            last = books[-1]["id"]
-
-    def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._lock:
-            while self._connections:
-                self._connections.pop().close()
-            self._mine = threading.local()
-
-    def _rows(self, sql: str, values: dict[str, Any] | tuple[Any, ...]) -> list[Book]:
-        return [dict(row) for row in self._connection().execute(sql, values)]
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
-        if connection is None:
-            connection = self._mine.connection = self._connect()
-            with self._lock:
-                self._connections.append(connection)
-        return connection
-
-    def _connect(self) -> sqlite3.Connection:
-        # Each thread uses only its own connection; check_same_thread is off for close() alone.
-        # isolation_level=None: every statement is its own transaction, nothing stays locked.
-        connection = sqlite3.connect(
-            self.path,
-            timeout=10,  # seconds to wait for another writer
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.row_factory = sqlite3.Row
-        # SQLite's own lower() knows only ASCII; readers also look for Ö and Ш.
-        connection.create_function("fold", 1, str.casefold, deterministic=True)
-        return connection
-
-    def _prepare(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone_in(self.path.parent):
-            connection = self._connection()
-            # WAL: readers don't wait for writers. The setting stays in the file.
-            connection.execute("PRAGMA journal_mode = WAL")
-            if connection.execute("PRAGMA user_version").fetchone()[0]:
-                return
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute(SCHEMA)
-                for book in SAMPLES:
-                    self.add(clean(book))
-                connection.execute("PRAGMA user_version = 1")
+    # A condition whose value is None drops out.
+    books = db.select("book").filter(status=status or None).order_by("-id")
+    if q:
+        # LIKE knows the cases of ASCII only; readers also look for Ö and Ш. {} becomes a bound
+        # value: nothing that a client sends is ever part of the SQL.
+        text = "title || char(10) || author || char(10) || notes"
+        books.filter(F(f"instr(casefold({text}), casefold({{}})) > 0", q))
+    return books.execute()
 
 
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    # All workers start at the same moment and one must make the file. SQLite doesn't wait while
-    # another connection switches to WAL, so its own locks aren't enough here.
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def by_author(db, author):
+    """Find the books of one author, oldest work first."""
+    same = F("casefold(author) = casefold({})", author)
+    return db.select("book").filter(same).order_by("year", "id").execute()
+
+
+def counts(db):
+    """Count the books of each status: rows with ``status`` and ``books``."""
+    return db.select("book").get("status, count(*) AS books").group_by("status").execute()
+
+
+def get(db, id):
+    """Find one book: a list of it, or an empty one."""
+    return db.select("book").filter(id=number(id)).execute()
+
+
+def add(db, fields):
+    """Store a new book (clean fields, see fields.py) and give it back with its number."""
+    return db.insert("book").set(fields).returning().execute()
+
+
+def change(db, id, fields):
+    """Store some fields of a book and give all of it back: a list of it, or an empty one."""
+    if not fields:
+        return get(db, id)
+    return db.update("book").set(fields).filter(id=number(id)).returning().execute()
+
+
+def remove(db, id):
+    """Forget a book: a list of its number, or an empty one."""
+    return db.delete("book").filter(id=number(id)).returning("id").execute()
+
+
+def page_after(db, id, size=200):
+    """Find the ``size`` books that follow the one with this number."""
+    return db.select("book").filter(id__gt=id).order_by("id")[:size].execute()
+
+
+def number(id):
+    """Return the number of a book as text, as a URL can hold one too large for SQLite."""
+    return str(id)

@@ -101,7 +101,7 @@ def test_about_tells_how_the_request_was_served(client):
 def test_source_shows_only_the_apps_own_files(client):
     text = client.get("/source/services/books.py").text
     assert "def __mount__(app, mntopt):" in text
-    assert "from .library import Library" in client.get("/source").text
+    assert "from . import library" in client.get("/source").text
     for path in ("nothing.py", "..%2F..%2Fserve.py", "%2Fetc%2Fpasswd"):
         assert client.get(f"/source/{path}").status_code in (400, 404)
 

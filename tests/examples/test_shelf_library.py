@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import asyncio
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,71 +12,91 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from shelf_worker import fields, library, working
 
-EXAMPLES = str(Path(__file__).parents[2] / "examples")
-sys.path.insert(0, EXAMPLES)
-fields = importlib.import_module("shelf.fields")
-library = importlib.import_module("shelf.library")
 SAMPLES = 13
 
 # One worker: waits for the start signal, opens the library, adds 20 books from each of 2 threads.
 WORKER = """
 import sys, threading
-sys.path.insert(0, sys.argv[1])
-from shelf.fields import clean
-from shelf.library import Library
-print("ready", flush=True)
-sys.stdin.readline()
-library = Library(sys.argv[2])
-def add():
-    for number in range(20):
-        library.add(clean({"title": f"Volume {number}", "author": "Anonymous"}))
-threads = [threading.Thread(target=add) for _ in range(2)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-library.close()
+from shelf_worker import fields, library, working
+with working(sys.argv[1]) as was:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    library.prepare(was)
+    def add():
+        for number in range(20):
+            book = fields.clean({"title": f"Volume {number}", "author": "Anonymous"})
+            library.add(was.db("@shelf"), book).commit()
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
 """
 
 
 @pytest.fixture
-def books(tmp_path):
-    opened = library.Library(tmp_path / "books.sqlite3")
-    yield opened
-    opened.close()
+def was(tmp_path):
+    with working(tmp_path / "books.sqlite3") as was:
+        library.prepare(was)
+        yield was
+
+
+@pytest.fixture
+def db(was):
+    return was.db("@shelf")
 
 
 def momo(**changes):
     return fields.clean({"title": "Momo", "author": "Michael Ende", **changes})
 
 
-def test_first_start_fills_the_shelf(books):
-    assert len(books.search()) == SAMPLES
-    assert sum(books.counts().values()) == SAMPLES
-    assert set(books.counts()) == set(fields.STATUSES)
+def titles(task):
+    return [book.title for book in task.fetch()]
+
+
+def test_first_start_fills_the_shelf(db):
+    assert len(library.search(db).fetch()) == SAMPLES
+    counts = {row.status: row.books for row in library.counts(db).fetch()}
+    assert sum(counts.values()) == SAMPLES
+    assert set(counts) == set(fields.STATUSES)
 
 
 def test_second_start_keeps_what_is_there(tmp_path):
-    path = tmp_path / "new" / "directory" / "books.sqlite3"
-    first = library.Library(path)
-    book = first.add(momo())
-    first.close()
-    second = library.Library(path)
-    assert second.get(book["id"])["title"] == "Momo"
-    assert len(second.search()) == SAMPLES + 1
-    second.close()
+    path = tmp_path / "books 2.sqlite3"
+    with working(path) as was:
+        library.prepare(was)
+        book = library.add(was.db("@shelf"), momo()).one()
+    with working(path) as was:
+        library.prepare(was)
+        assert library.get(was.db("@shelf"), book.id).one().title == "Momo"
+        assert len(library.search(was.db("@shelf")).fetch()) == SAMPLES + 1
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_first_start_that_fails_leaves_nothing_half_done(tmp_path, monkeypatch):
+    path = tmp_path / "books.sqlite3"
+    with working(path) as was:
+        monkeypatch.setattr(library, "SAMPLES", [{"title": "Alone"}])
+        with pytest.raises(fields.BadField):
+            library.prepare(was)
+        monkeypatch.undo()
+        library.prepare(was)
+        assert len(library.search(was.db("@shelf")).fetch()) == SAMPLES
 
 
 def test_workers_that_start_together_share_one_shelf(tmp_path):
     path = tmp_path / "books.sqlite3"
+    here = Path(__file__).parent
     with ExitStack() as stack:
         workers = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", WORKER, EXAMPLES, str(path)],
+                    [sys.executable, "-W", "error", "-c", WORKER, str(path)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
+                    env={**os.environ, "PYTHONPATH": f"{here}:{here.parents[1]}"},
                 )
             )
             for _ in range(4)
@@ -87,15 +109,14 @@ def test_workers_that_start_together_share_one_shelf(tmp_path):
         for worker in workers:
             _, error = worker.communicate(timeout=60)
             assert (worker.returncode, error) == (0, "")
-    opened = library.Library(path)
-    assert len(opened.search()) == SAMPLES + 4 * 2 * 20
-    opened.close()
+    with working(path) as was:
+        assert len(library.search(was.db("@shelf")).fetch()) == SAMPLES + 4 * 2 * 20
 
 
-def test_threads_have_their_own_connections(books):
+def test_threads_share_the_library(was):
     def work(number):
-        book = books.add(momo(year=number))
-        results.append(books.get(book["id"])["year"] == number)
+        book = library.add(was.db("@shelf"), momo(year=number)).one()
+        results.append(library.get(was.db("@shelf"), book.id).one().year == number)
 
     results: list[bool] = []
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
@@ -104,6 +125,15 @@ def test_threads_have_their_own_connections(books):
     for thread in threads:
         thread.join()
     assert results == [True] * 16
+
+
+def test_coroutines_await_the_library(db):
+    async def work():
+        added = await library.add(db, momo())
+        book = await library.get(db, added.one().id)
+        return book.one().title
+
+    assert asyncio.run(work()) == "Momo"
 
 
 @pytest.mark.parametrize(
@@ -115,75 +145,82 @@ def test_threads_have_their_own_connections(books):
         ("search party", "Gödel, Escher, Bach"),
     ],
 )
-def test_search_looks_into_title_author_and_notes(books, words, title):
-    assert [book["title"] for book in books.search(q=words)] == [title]
+def test_search_looks_into_title_author_and_notes(db, words, title):
+    assert titles(library.search(db, q=words)) == [title]
 
 
-@pytest.mark.parametrize("words", ["%", "_", "' OR 1=1 --", "100%"])
-def test_search_takes_every_character_literally(books, words):
-    assert books.search(q=words) == []
+@pytest.mark.parametrize("words", ["%", "_", "' OR 1=1 --", "100%", "{}"])
+def test_search_takes_every_character_literally(db, words):
+    assert library.search(db, q=words).fetch() == []
 
 
-def test_search_by_status_and_words(books):
-    assert {book["status"] for book in books.search("reading")} == {"reading"}
-    assert [book["title"] for book in books.search("finished", "calvino")] == ["Invisible Cities"]
-    assert books.search("wanted", "calvino") == []
+def test_search_by_status_and_words(db):
+    assert {book.status for book in library.search(db, "reading").fetch()} == {"reading"}
+    assert titles(library.search(db, "finished", "calvino")) == ["Invisible Cities"]
+    assert titles(library.search(db, "wanted", "calvino")) == []
 
 
-def test_newest_book_comes_first(books):
-    books.add(momo())
-    assert books.search()[0]["title"] == "Momo"
+def test_newest_book_comes_first(db):
+    library.add(db, momo()).commit()
+    assert titles(library.search(db))[0] == "Momo"
 
 
-def test_books_of_an_author_in_the_order_they_were_written(books):
-    books.add(momo(year=1973))
-    books.add(momo(title="Jim Button", year=1960))
-    titles = [book["title"] for book in books.by_author("michael ende")]
-    assert titles == ["Jim Button", "Momo"]
+def test_books_of_an_author_in_the_order_they_were_written(db):
+    library.add(db, momo(year=1973)).commit()
+    library.add(db, momo(title="Jim Button", year=1960)).commit()
+    assert titles(library.by_author(db, "michael ende")) == ["Jim Button", "Momo"]
 
 
-def test_change_stores_only_what_is_given(books):
-    book = books.add(momo(notes="Time is life."))
-    changed = books.change(book["id"], {"rating": 5})
+def test_change_stores_only_what_is_given(db):
+    book = library.add(db, momo(notes="Time is life.")).one()
+    changed = library.change(db, book.id, {"rating": 5}).one()
     assert changed == {**book, "rating": 5}
-    assert books.get(book["id"]) == changed
+    assert library.get(db, book.id).one() == changed
+    assert library.change(db, book.id, {}).one() == changed
 
 
-def test_remove_happens_once(books):
-    book = books.add(momo())
-    assert books.remove(book["id"])
-    assert not books.remove(book["id"])
-    assert books.get(book["id"]) is None
+def test_remove_happens_once(db):
+    book = library.add(db, momo()).one()
+    assert library.remove(db, book.id).fetch() == [{"id": book.id}]
+    assert library.remove(db, book.id).fetch() == []
+    assert library.get(db, book.id).fetch() == []
 
 
 @pytest.mark.parametrize("number", [0, -1, 10**30, "me", "1 OR 1=1"])
-def test_unknown_numbers_are_no_books(books, number):
-    assert books.get(number) is None
-    assert books.change(number, {"rating": 1}) is None
-    assert not books.remove(number)
+def test_unknown_numbers_are_no_books(db, number):
+    assert library.get(db, number).fetch() == []
+    assert library.change(db, number, {"rating": 1}).fetch() == []
+    assert library.remove(db, number).fetch() == []
 
 
-def test_each_reads_in_pages_while_others_write(books):
-    reader = books.each(page=2)
-    first = next(reader)
-    added = books.add(momo())
-    numbers = [first["id"]] + [book["id"] for book in reader]
+def test_all_books_are_read_in_pages_while_others_write(db):
+    numbers = [book.id for book in library.page_after(db, 0, size=2).fetch()]
+    added = library.add(db, momo()).one()
+    while books := library.page_after(db, numbers[-1], size=2).fetch():
+        numbers += [book.id for book in books]
     assert numbers == sorted(numbers)
     assert len(numbers) == SAMPLES + 1
-    assert numbers[-1] == added["id"]
+    assert numbers[-1] == added.id
 
 
-def test_a_place_that_cant_be_written_names_the_setting(tmp_path):
+def test_a_book_knows_its_day(db):
+    book = library.add(db, momo()).one()
+    today = db.execute("SELECT date('now') AS today").one().today
+    assert book.added.isoformat() == today
+
+
+def test_a_place_that_cant_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RuntimeError, match=r"SHELF_DB.*file/books\.sqlite3"):
-        library.Library(tmp_path / "file" / "books.sqlite3")
+    path = tmp_path / "file" / "books.sqlite3"
+    with working(path) as was, pytest.raises(sqlite3.OperationalError, match=str(path)):
+        library.prepare(was)
 
 
-def test_a_file_that_is_no_database_names_the_setting(tmp_path):
+def test_a_file_that_is_no_database_is_named(tmp_path):
     path = tmp_path / "books.sqlite3"
     path.write_text("a shopping list, certainly longer than the header of a database" * 20)
-    with pytest.raises(RuntimeError, match=r"SHELF_DB.*not a database"):
-        library.Library(path)
+    with working(path) as was, pytest.raises(sqlite3.DatabaseError, match=rf"not a.*{path}"):
+        library.prepare(was)
 
 
 def test_clean_makes_a_whole_book_of_a_form():

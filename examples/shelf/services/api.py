@@ -5,42 +5,50 @@ import os
 import threading
 import time
 
+from .. import library
 from ..guards import found, good_fields, good_search
 
 
 def __mount__(app, mntopt):
-    library = app.g["library"]
-
-    # A plain function runs in a thread of the pool: it may wait for a database or a disk.
+    # was.Map gives the thread back at once, and makes JSON of the tasks when they have ended.
     @app.route("/books", methods=["GET"])
     def books(was, status="", q=""):
-        return was.API(books=library.search(*good_search(was, status, q)))
+        with was.db("@shelf") as db:
+            return was.Map(books=library.search(db, *good_search(was, status, q)))
 
     # A JSON object in the body is spread over the arguments, just like a form.
+    # A plain function runs in a thread of the pool: it may wait for a database or a disk.
     @app.route("/books", methods=["POST"])
     def add(was, **fields):
-        book = library.add(good_fields(was, fields))
-        was.response.set_header("Location", was.urlfor("api.book", book["id"]))
+        with was.db("@shelf") as db:
+            book = library.add(db, good_fields(was, fields)).one()
+        was.response.set_header("Location", was.urlfor("api.book", book.id))
         return was.API("201 Created", book)
 
-    # was.Error (see guards.py) becomes JSON here and a page for browsers.
+    # async def runs on the worker's event loop: thousands can wait here without a thread each. It
+    # must never block, so tasks are awaited. was.Error (see guards.py) becomes JSON here and a
+    # page for browsers.
     @app.route("/books/<int:id>", methods=["GET"])
-    def book(was, id):
-        return was.API(found(was, library.get(id)))
+    async def book(was, id):
+        with was.db("@shelf") as db:
+            (book,) = found(was, await library.get(db, id))
+        return was.API(book)
 
     # PATCH changes the fields that were sent; PUT also sets the others back to their defaults.
     @app.route("/books/<int:id>", methods=["PUT", "PATCH"])
-    def change(was, id, **fields):
-        whole = was.request.method == "PUT"
-        return was.API(found(was, library.change(id, good_fields(was, fields, whole))))
+    async def change(was, id, **fields):
+        fields = good_fields(was, fields, whole=was.request.method == "PUT")
+        with was.db("@shelf") as db:
+            (book,) = found(was, await library.change(db, id, fields))
+        return was.API(book)
 
     @app.route("/books/<int:id>", methods=["DELETE"])
-    def remove(was, id):
-        found(was, library.remove(id))
+    async def remove(was, id):
+        with was.db("@shelf") as db:
+            found(was, await library.remove(db, id))
         return was.response("204 No Content", "")
 
-    # async def runs on the worker's event loop: thousands can wait here without a thread each.
-    # It must never block, so no library calls in here. /api/clock?wait=2 takes two seconds.
+    # Here only time passes, and nobody else has to wait. /api/clock?wait=2 takes two seconds.
     @app.route("/clock", methods=["GET"])
     async def clock(was, wait="0"):
         try:

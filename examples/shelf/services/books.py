@@ -1,12 +1,11 @@
 """Pages about one book, and what their HTML forms send. Mounted at /books."""
 
+from .. import library
 from ..fields import DEFAULTS, STATUSES
 from ..guards import found, good_fields
 
 
 def __mount__(app, mntopt):
-    library = app.g["library"]
-
     # A literal rule wins over <int:id> below, so "new" is never taken for a book.
     @app.route("/new", methods=["GET"])
     def new(was):
@@ -15,18 +14,22 @@ def __mount__(app, mntopt):
     # "" is /books itself. **fields takes every argument that the form sends.
     @app.route("", methods=["POST"])
     def add(was, **fields):
-        book = library.add(good_fields(was, fields))
+        with was.db("@shelf") as db:
+            book = library.add(db, good_fields(was, fields)).one()
         # After a POST send the browser elsewhere, so that reloading doesn't post again.
         # urlfor needs [module.]function and the arguments; no URL is written by hand.
-        return was.redirect(was.urlfor("books.show", book["id"]), status="303 See Other")
+        return was.redirect(was.urlfor("books.show", book.id), status="303 See Other")
 
     # <int:id> arrives as an int; /books/cat never gets here and is answered with 404.
     @app.route("/<int:id>", methods=["GET"])
     def show(was, id):
-        return was.render("show.j2", book=found(was, library.get(id)), statuses=STATUSES)
+        with was.db("@shelf") as db:
+            (book,) = found(was, library.get(db, id))
+        return was.render("show.j2", book=book, statuses=STATUSES)
 
     # The same rule with another method may be another function.
     @app.route("/<int:id>", methods=["POST"])
     def edit(was, id, **fields):
-        book = found(was, library.change(id, good_fields(was, fields)))
-        return was.redirect(was.urlfor("books.show", book["id"]), status="303 See Other")
+        with was.db("@shelf") as db:
+            (book,) = found(was, library.change(db, id, good_fields(was, fields)))
+        return was.redirect(was.urlfor("books.show", book.id), status="303 See Other")
