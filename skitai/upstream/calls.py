@@ -218,7 +218,7 @@ class Calls:
         self, identity: Callable[[], Hashable], options: Options
     ) -> Callable[[Reply, float | None], None]:
         """Stores a reply, for some seconds or for those of the options."""
-        cache, name = self._cache, self.place.name
+        cache, place = self._cache, self.place  # two places may have one name
         stamp = cache.stamp(options.names)
 
         def keep(reply: Reply, seconds: float | None) -> None:
@@ -227,6 +227,6 @@ class Calls:
                 return
             key = identity()
             if key is not None:
-                cache.put((name, key), reply, stamp, age)
+                cache.put((place, key), reply, stamp, age)
 
         return keep

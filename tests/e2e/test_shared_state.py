@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -83,6 +84,22 @@ APP = """
         def die (was):
             was.get_lock ("file").acquire ()
             os.kill (os.getpid (), 9)
+
+        @app.route ("/people")
+        def people (was):
+            task = was.db ("@lite", use_cache = "tables.users").execute ("SELECT name FROM people")
+            rows = task.fetch ()
+            names = [row.name for row in rows]
+            rows [0].name = "spoiled"
+            return was.API (names = names, pid = os.getpid ())
+
+        @app.route ("/rename")
+        def rename (was, name):
+            with was.db ("@lite", rm_cache = ["tables.users"]) as db:
+                db.execute ("CREATE TABLE IF NOT EXISTS people (name TEXT)").commit ()
+                db.execute ("DELETE FROM people").commit ()
+                db.execute ("INSERT INTO people VALUES (?)", name).commit ()
+            return was.API (pid = os.getpid ())
 
         @app.route ("/query")
         def query (was):
@@ -186,6 +203,20 @@ def test_locks_exclude_the_threads_of_all_workers(launch):
         answers = list(clients.map(lambda _: ask(service, "/exclusive"), range(120)))
     assert len({answer["pid"] for answer in answers}) > 1
     assert (service.folder / "number").read_text() == "120"
+
+
+def test_results_are_kept_in_all_workers_until_one_changes_the_table(launch):
+    service = launch(FILES)
+    ask(service, "/rename?name=first")
+    for _ in range(2):
+        assert {answer["names"][0] for answer in from_all(service, "/people")} == {"first"}
+    with sqlite3.connect(service.folder / "lite.db") as other:
+        other.execute("UPDATE people SET name = 'behind its back'")
+    other.close()
+    assert {answer["names"][0] for answer in from_all(service, "/people")} == {"first"}
+    for name in ("second", "third"):
+        ask(service, f"/rename?name={name}")
+        assert {answer["names"][0] for answer in from_all(service, "/people")} == {name}
 
 
 def test_aliases_are_known_to_all_workers_also_those_of_a_reload(launch):
