@@ -12,7 +12,7 @@ SERVE = """
         skitai.run(workers=1, threads=4)
 """
 
-SERVICE = '''
+SERVICE = """
     import asyncio
     import threading
     import time
@@ -449,9 +449,9 @@ SERVICE = '''
     def setlu_unknown(was, ignore: int = 0):
         was.setlu("tables.nobody", x_ignore=bool(ignore))
         return "ok"
-'''
+"""
 
-HOOKED = '''
+HOOKED = """
     import time
 
     import atila
@@ -515,7 +515,7 @@ HOOKED = '''
         result = list(seen)
         seen.clear()
         return was.API(seen=result)
-'''
+"""
 
 FILES = {
     "serve.py": SERVE,

@@ -361,7 +361,11 @@ def test_hooks_run_at_the_real_end_of_a_request(path, expected, browser):
         return len(seen) >= len(expected)
 
     seen: list[object] = []
-    own = [["finish", "API"], ["teardown", "show"]] if "API" not in str(expected) else [["teardown", "show"]]
+    own = (
+        [["finish", "API"], ["teardown", "show"]]
+        if "API" not in str(expected)
+        else [["teardown", "show"]]
+    )
     eventually(all_seen, "all hooks")
     assert [item for item in expected if item not in seen] == []
     assert browser("/hooked/seen").status_code == 200
