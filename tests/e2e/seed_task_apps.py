@@ -34,7 +34,8 @@ UPSTREAM = """
         return was.API(profile="Roh")
 
 
-    @app.route("/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+    @app.route("/echo", methods=["OPTIONS"])
+    @app.route("/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def echo(was, **args):
         body = was.request.payload
         was.response.set_status("202 Accepted")
@@ -282,7 +283,8 @@ APP = """
                     if resp.status != skitai.STA_NORMAL:
                         continue
                     all_results.append(resp.data)
-            return was.API(results=all_results, fetched=task.fetch(), codes=task.members.status_code)
+            codes = task.members.status_code
+            return was.API(results=all_results, fetched=task.fetch(), codes=codes)
 
         @app.route("/map/lb")
         def map_lb(was):
@@ -330,9 +332,8 @@ APP = """
 
         # -- Making Response
 
-        @app.route(
-            "/proxy/<path:path>", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
-        )
+        @app.route("/proxy/<path:path>", methods=["OPTIONS"])
+        @app.route("/proxy/<path:path>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
         def proxy(was, path=None, **query):
             return was.ProxyPass("@myupstream", path)
 

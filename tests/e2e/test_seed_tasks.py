@@ -42,6 +42,12 @@ UPSTREAM_SERVE = """
 """
 
 
+PAGE = "{% for row in context.result %}{{ row.name }};{% endfor %}"
+FETCHING_PAGE = """
+{%- set rows = context.task1.fetch () %}{% for row in rows %}{{ row }},{% endfor %}
+{%- set profile = context.task2.one () %}{{ profile }}"""
+
+
 class World:
     """The service of the examples, and everything that it reaches."""
 
@@ -76,11 +82,8 @@ class World:
             {
                 "serve.py": serve,
                 "myapp/__init__.py": APP,
-                "myapp/templates/index.j2": "{% for r in context.result %}{{ r.name }};{% endfor %}",
-                "myapp/templates/template.html": (
-                    "{% set rows = context.task1.fetch () %}{% for row in rows %}{{ row }},{% endfor %}"
-                    "{% set profile = context.task2.one () %}{{ profile }}"
-                ),
+                "myapp/templates/index.j2": PAGE,
+                "myapp/templates/template.html": FETCHING_PAGE,
             },
         )
         with contextlib.closing(sqlite3.connect(folder / "sqlite3.db")) as connection:
