@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAGIC = int.from_bytes(b"skitai\0\1", "big")
 HEADER = 64  # bytes: the magic number, when it was made, the number of names
 STARTED = 1  # which word of the header
+NOT_EXECUTABLE = 0x8  # MFD_NOEXEC_SEAL, for which Python has no name yet
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 # All in seconds.
@@ -153,7 +154,11 @@ class SharedMemory:
 
 
 def _new(size: int) -> int:
-    descriptor = os.memfd_create("skitai", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        descriptor = os.memfd_create("skitai", flags | NOT_EXECUTABLE)
+    except OSError:  # before Linux 6.3, which may be told to refuse any other
+        descriptor = os.memfd_create("skitai", flags)
     os.ftruncate(descriptor, size)
     # Nobody can make it smaller: who then used it would be killed by SIGBUS.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
