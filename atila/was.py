@@ -16,6 +16,7 @@ from atila.request import Request
 from atila.response import Response
 from atila.results.methods import ResultMethods
 from atila.steps import is_async
+from atila.tasks.coroutines import as_coroutine, is_coroutine_route
 from atila.tasks.methods import DeferredMethods
 from atila.tasks.owned import RequestTasks, owner_of
 from atila.tokens.otp import generate_otp
@@ -144,7 +145,10 @@ class Was(AppContext, ResultMethods, CsrfMethods, DeferredMethods):
         Raises ``NameError`` for an unknown resource.
         """
         urls, name = self._place(thing)
-        function = urls.find(name).function
+        route = urls.find(name)
+        function = route.function
+        if is_coroutine_route(route):
+            function = as_coroutine(function)
         result = function(self, *args, **kwargs)
         if is_async(function) and not _on_loop():
             loop = self.exchange.channel.server.loop

@@ -13,6 +13,7 @@ from atila.tasks.families import Family
 from atila.tasks.owned import owner_of
 from skitai.tasks.group import Tasks
 from skitai.tasks.mask import Mask
+from skitai.tasks.task import Task as AnyTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from atila.app import Atila
     from atila.response import Response
     from skitai.server.exchange import Exchange
-    from skitai.tasks.task import Task
     from skitai.upstream.calls import Owner
     from skitai.upstream.transactions import Transaction
     from skitai.upstream.upstreams import Upstreams
@@ -46,6 +46,7 @@ class TaskMethods:
     options = Family("request", "OPTIONS")
     upload = Family("request", "UPLOAD")
 
+    Task = AnyTask
     Tasks = Tasks
     Mask = Mask
 
@@ -82,7 +83,7 @@ class TaskMethods:
 
     # -- executors
 
-    def Thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
+    def Thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AnyTask:
         """Call a function in a thread (seed, Thread / Process / Subprocess).
 
         Parameters:
@@ -92,7 +93,7 @@ class TaskMethods:
         """
         return self._owned(self.upstreams.in_thread(function, args, kwargs))
 
-    def Process(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
+    def Process(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AnyTask:
         """Call a function in another process. Parameters: ``Thread``.
 
         Function, arguments and result must be picklable: a function of a module, no lambda.
@@ -105,7 +106,7 @@ class TaskMethods:
         meta: dict[str, Any] | None = None,
         filter: Callable[[Any], Any] | None = None,
         timeout: float | None = None,
-    ) -> Task:
+    ) -> AnyTask:
         """Run a command; its standard output as text is the data.
 
         Parameters:
@@ -116,7 +117,7 @@ class TaskMethods:
         """
         return self._owned(self.upstreams.run_command(cmd, timeout, meta, filter))
 
-    def _owned(self, task: Task) -> Task:
+    def _owned(self, task: AnyTask) -> AnyTask:
         own = self.task_owner.own
         if own is not None:
             own(task)

@@ -5,6 +5,7 @@ The facades of databases and services make one each time an app asks for an upst
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.task import TIMEOUT, Task
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from skitai.tasks.reply import Reply
     from skitai.upstream.aliases import Aliases
     from skitai.upstream.place import Place
+
+log = logging.getLogger("skitai")
 
 
 class Owner:
@@ -197,8 +200,7 @@ class Calls:
             keep,
         )
         if options.callback is not None:
-            callback = options.callback
-            task.when_done(lambda: callback(task))
+            _tell(options.callback, task)
         if self.owner.own is not None:
             self.owner.own(task)
         return task
@@ -230,3 +232,15 @@ class Calls:
                 cache.put((place, key), reply, stamp, age)
 
         return keep
+
+
+def _tell(callback: Callable[[Any], object], task: Task) -> None:
+    """Call back when a task has ended; what the app does wrong there must not keep others back."""
+
+    def tell() -> None:
+        try:
+            callback(task)
+        except Exception:
+            log.exception("the callback of a task failed")
+
+    task.when_done(tell)

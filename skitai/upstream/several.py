@@ -68,6 +68,11 @@ class SeveralTask(Task):
             return self.kind.ended(self._loop, answer, self.meta, self._filter)
         return self.kind.failed(self._loop, answer, self.meta)
 
+    @property
+    def data(self) -> list[Any]:
+        """The data of each member that has answered."""
+        return self.members.data
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self.dispatch())
 

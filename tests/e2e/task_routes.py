@@ -154,6 +154,16 @@ SERVICE = """
         return was.API(events=events)
 
 
+    @app.route("/piped")
+    def piped(was):
+        return was.pipe("text_only")
+
+
+    @app.route("/piped_async")
+    async def piped_async(was):
+        return await was.pipe(nothing_yielded)
+
+
     # -- async def
 
 

@@ -104,6 +104,11 @@ def test_a_command_that_is_waited_for_is_killed_when_the_client_leaves(service, 
     eventually(lambda: "never closed" in browser("/events").json()["events"], "the generator's end")
 
 
+def test_other_handlers_pipe_to_generators(browser):
+    assert browser("/piped").text == "abc"
+    assert browser("/piped_async").json() == {"direct": True}
+
+
 def test_head_of_a_stream_has_no_body(service):
     connection = service.connect()
     connection.sendall(b"HEAD /csv HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
