@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from skitai.tasks.errors import Failure
 from skitai.upstream.sql_session import BATCH_ROWS, SESSION_IDLE_SECONDS
-from skitai.upstream.sqlite_connection import Connection, Cursor, Place, refused_to_write
+from skitai.upstream.sqlite_connection import Connection, Cursor, Location, refused_to_write
 from skitai.upstream.sqlite_lane import closed_failure
 from skitai.upstream.sqlite_lanes import Readers, Writer
 from skitai.upstream.sqlite_session import CursorSession, TransactionSession
@@ -66,7 +66,7 @@ class SqliteBackend:
         self._idle_seconds = idle_seconds
         self._session_seconds = session_seconds
         self._closed = False
-        place = Place(member.path, ColumnTypes(), busy_seconds, threading.Lock())
+        place = Location(member.path, ColumnTypes(), busy_seconds, threading.Lock())
         self._writer = Writer(place)
         # What is in memory belongs to one connection, which lives as long as the backend.
         self._readers = None if place.private else Readers(place, max_conns)

@@ -57,7 +57,7 @@ class Dropped(Exception):
     """The work ended early, as nobody waits for it."""
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a database is, and how it is opened.
 
     Attributes:
@@ -76,7 +76,9 @@ class Place(NamedTuple):
     @property
     def private(self) -> bool:
         """Whether it only exists in one connection."""
-        return not self.path or ":memory:" in self.path or "mode=memory" in self.path
+        if self.path.startswith("file:"):
+            return ":memory:" in self.path or "mode=memory" in self.path
+        return self.path in ("", ":memory:")
 
 
 class Cursor(NamedTuple):
@@ -108,7 +110,7 @@ class Connection:
     Raises ``Failure`` when it can't be opened.
     """
 
-    def __init__(self, place: Place, reading: bool) -> None:
+    def __init__(self, place: Location, reading: bool) -> None:
         self._types = place.types
         self._closing = place.closing
         self._reading = reading
@@ -235,10 +237,9 @@ class Connection:
             self._raw.execute("ROLLBACK")
 
     def _run_all(self, pieces: list[tuple[str, Parameters]], work: Work) -> SqlReply:
-        reply = SqlReply(None, -1)
-        for sql, parameters in pieces:
-            reply = self._step(sql, parameters, work)
-        return reply
+        for sql, parameters in pieces[:-1]:
+            self._step(sql, parameters, work)
+        return self._step(*pieces[-1], work) if pieces else SqlReply(None, -1)
 
     def _step(self, sql: str, parameters: Parameters, work: Work) -> SqlReply:
         def attempt() -> SqlReply:
@@ -336,7 +337,7 @@ def _pieces(statement: Statement) -> list[tuple[str, Parameters]]:
     """
     if statement.batch:
         return [piece for part in statement.batch for piece in _pieces(part)]
-    texts = split(statement.sql) if isinstance(statement.sql, str) else []
+    texts = split(statement.sql) if isinstance(statement.sql, str) else ()
     if not texts:
         raise request_failure(RequestFailed("there is no statement to execute"))
     if len(texts) > 1 and statement.params:

@@ -170,7 +170,7 @@ class Lane:
         """Do ``function(connection, *args, job)``, for who has the lane alone."""
         job = Job(self._loop, function, args)
         self.do(job)
-        return await job.outcome("")
+        return await job.outcome("what was broken off before did not end")
 
     def interrupt(self, job: Job) -> None:
         """Break off a job if it still runs, and see to it that it ends."""
@@ -187,12 +187,12 @@ class Lane:
 
     def abort(self, name: str) -> None:
         """End the thread; the jobs that it has, or is given later, fail."""
-        self._aborted = name
+        with self._lock:
+            self._aborted = name
+            current = self._current
         with suppress(Empty):
             while (job := self._queue.get_nowait()) is not None:
                 job.fail(name)
-        with self._lock:
-            current = self._current
         if current is not None:
             current.fail(name)
         self.stop()
@@ -240,6 +240,8 @@ class Lane:
             job.lane = self
             if job.dropped:
                 return None, None
+            if self._aborted:
+                return None, closed_failure(self._aborted, sent=False)
             self._current = job
         error: BaseException | None = None
         try:

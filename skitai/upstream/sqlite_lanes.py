@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.errors import Failure, PoolExhausted, network_failure, timeout_failure
 from skitai.upstream.slots import EXPIRED, Slots
-from skitai.upstream.sqlite_connection import Connection, Place
+from skitai.upstream.sqlite_connection import Connection, Location
 from skitai.upstream.sqlite_lane import Job, Lane, closed_failure
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Readers:
         limit: lanes for short reads, and as many for slow ones; 0 for no limit.
     """
 
-    def __init__(self, place: Place, limit: int) -> None:
+    def __init__(self, place: Location, limit: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._place = place
         self._limit = limit
@@ -49,6 +49,7 @@ class Readers:
         self._taken = 0  # of those, at the last look
         self._watching = False
         self._slow = Slots(limit, place.path)
+        self._closed = False
 
     async def run(self, function: Function, *args: Any) -> Any:
         """Run ``function(connection, *args, job)`` on a lane that is free, or the first to be."""
@@ -119,6 +120,9 @@ class Readers:
         lane.alone = False  # only now: see `Lane._take`
 
     def _start(self) -> Lane:
+        if self._closed:
+            raise closed_failure(self._place.path, sent=False)
+
         def connect() -> Connection:
             return Connection(self._place, reading=True)
 
@@ -152,7 +156,8 @@ class Readers:
         return ending
 
     def abort(self) -> list[Lane]:
-        """End all lanes at once; what runs or waits fails."""
+        """End all lanes at once, for ever; what runs or waits fails."""
+        self._closed = True
         with suppress(IndexError):  # the lanes take jobs too
             while True:
                 self._waiting.popleft().fail(self._place.path)
@@ -172,7 +177,7 @@ class Writer:
         place: the file.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Location) -> None:
         self._loop = asyncio.get_running_loop()
         self._place = place
         self._busy = (
@@ -181,6 +186,7 @@ class Writer:
         )
         self._lane: Lane | None = None
         self._held = False
+        self._closed = False
         # Who waits for the end of a transaction: statements, and others that want to begin one.
         self._line: deque[Job | asyncio.Future[None]] = deque()
 
@@ -217,9 +223,10 @@ class Writer:
 
     def finish(self, function: Function) -> None:
         """Run ``function(connection, job)`` last, without waiting for it, and let others in."""
-        job = Job(self._loop, function, ())
-        job.unattended(_nothing)
-        self._lane_of_now().do(job)
+        if self._lane is not None:
+            job = Job(self._loop, function, ())
+            job.unattended(_nothing)
+            self._lane.do(job)
         self.release()
 
     def release(self) -> None:
@@ -236,6 +243,8 @@ class Writer:
                 return
 
     def _lane_of_now(self) -> Lane:
+        if self._closed:
+            raise closed_failure(self._place.path, sent=False)
         if self._lane is None:
 
             def connect() -> Connection:
@@ -254,7 +263,8 @@ class Writer:
         return [lane]
 
     def abort(self) -> list[Lane]:
-        """End the lane at once; what runs or waits fails."""
+        """End the lane at once, for ever; what runs or waits fails."""
+        self._closed = True
         while self._line:
             item = self._line.popleft()
             if isinstance(item, Job):

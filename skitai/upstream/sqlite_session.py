@@ -82,6 +82,9 @@ class TransactionSession:
             if not self.in_transaction:
                 await self._writer.acquire()
                 self.in_transaction = True
+                if self.closed:  # meanwhile
+                    self._abandon()
+                    self._check()
             reply: SqlReply = await self._run(Connection.run_inside, statement)
             return reply
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from functools import lru_cache
 
 # What may be tried on a connection that only reads.
 READING = frozenset({"SELECT", "VALUES", "WITH", "EXPLAIN"})
@@ -16,6 +17,8 @@ UNWRAPPED = frozenset(
     {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"}
     | {"PRAGMA", "VACUUM", "ATTACH", "DETACH"}
 )
+
+SHORT_TEXT = 2000  # characters; what is longer is not remembered
 
 _QUOTED = r"'[^']*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]"
 # With its end, so that no part of a comment can be taken for something else.
@@ -41,13 +44,17 @@ def first_word(sql: str) -> str:
     return match.group(1).upper() if match else ""
 
 
-def split(sql: str) -> list[str]:
+def split(sql: str) -> tuple[str, ...]:
     """The statements of a script, without those that are only space and comments.
 
     A trigger is one statement with all that it has between BEGIN and END.
     """
+    return _split_again(sql) if len(sql) <= SHORT_TEXT else _split(sql)
+
+
+def _split(sql: str) -> tuple[str, ...]:
     if ";" not in sql.rstrip("; \t\r\n"):
-        return [sql] if first_word(sql) else []
+        return (sql,) if first_word(sql) else ()
     statements = []
     start = 0
     for match in _END.finditer(sql):
@@ -55,7 +62,10 @@ def split(sql: str) -> list[str]:
             statements.append(sql[start : match.end()])
             start = match.end()
     statements.append(sql[start:])
-    return [statement for statement in statements if first_word(statement)]
+    return tuple(statement for statement in statements if first_word(statement))
+
+
+_split_again = lru_cache(512)(_split)
 
 
 def without_parameters(sql: str) -> str:

@@ -34,7 +34,8 @@ LARGEST = 2**63 - 1
 
 def adapt_all(parameters: Parameters) -> Parameters:
     """Parameters of a statement as ``sqlite3`` takes them; see ``adapt``."""
-    if isinstance(parameters, Mapping):
+    # A tuple nearly always: asking whether it is a Mapping takes longer.
+    if not isinstance(parameters, (tuple, list)) and isinstance(parameters, Mapping):
         return {name: adapt(value) for name, value in parameters.items()}
     return [value if type(value) in PLAIN else adapt(value) for value in parameters]
 

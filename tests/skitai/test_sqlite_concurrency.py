@@ -207,9 +207,19 @@ def test_closing_breaks_off_all_that_runs(path):
     run(main)
 
 
+@pytest.fixture
+def hasty():
+    """Threads take turns after each few steps."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty")
 def test_closing_leaves_nothing_at_whatever_moment(path):
     async def main():
-        for moment in range(40):
+        for moment in range(60):
             async with opened(path, max_conns=2) as db:
                 texts = [ENDLESS, "SELECT 1", ENDLESS, "CREATE TABLE IF NOT EXISTS a (b)"] * 4
                 calls = [asyncio.ensure_future(db.call(sql(text))) for text in texts]

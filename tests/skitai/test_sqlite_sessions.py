@@ -11,7 +11,7 @@ import pytest
 from sqlite_files import ENDLESS, eventually, opened, run, sql, threads
 
 from skitai.sql.statement import Statement
-from skitai.tasks.errors import Failure, PoolExhausted, RequestFailed
+from skitai.tasks.errors import Failure, NetworkError, PoolExhausted, RequestFailed
 from skitai.upstream.slots import EXPIRED
 
 NUMBERS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
@@ -420,5 +420,40 @@ def test_batches_do_not_collect_what_they_read(path):
                 assert len([1 for row in gc.get_objects() if type(row).__name__ == "Row"]) < 5000
                 if seen > 20_000:
                     break
+
+    run(main)
+
+
+def test_sessions_and_batches_that_outlive_the_backend_start_nothing(path):
+    async def main():
+        async with opened(path, max_conns=1) as db:
+            session = await db.session(autocommit=False)
+            stream = db.batches(sql(NUMBERS), 1)
+            waiting = db.batches(sql(NUMBERS), 1)
+            await anext(stream)
+            first = asyncio.ensure_future(anext(waiting))
+            await asyncio.sleep(0)
+            await db.close()
+            await stream.aclose()
+            assert isinstance(await failure(first), NetworkError)
+            assert isinstance(await failure(session.execute(put(1))), NetworkError)
+            await session.close()
+            assert threads() == []
+
+    run(main)
+
+
+def test_a_transaction_that_is_closed_while_it_waits_does_not_begin(path):
+    async def main():
+        async with opened(path) as db:
+            first = await begun(db)
+            second = await db.session(autocommit=False)
+            waiting = asyncio.ensure_future(second.execute(put(2)))
+            await asyncio.sleep(0)
+            await second.close()
+            await first.commit()
+            assert "closed" in str(await failure(waiting))
+            await db.call(put(3))
+            assert await numbers(db) == [1, 3]
 
     run(main)
