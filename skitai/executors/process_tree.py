@@ -10,12 +10,18 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 ROUNDS = 10
 FIRST_LOOK = 0.005  # seconds
 LAST_LOOK = 0.1
 WAIT_SECONDS = 5.0
+ENDED = (b"Z", b"X")  # states of a process that nobody has reaped yet
+REST = 2  # times as long as a census took, until the next one
+LONGEST_REST = 0.5  # seconds
 
 
 class Leash:
@@ -61,55 +67,117 @@ def watch_process(pid: int) -> int:
         return -1
 
 
-def members(leader: int) -> dict[int, str]:
-    """The processes of a session and all that descend from its leader, which is not reaped yet.
+class Entry(NamedTuple):
+    """A process that runs."""
 
-    Returns their ids, with the time when each was started: an id may be given to another process.
+    parent: int
+    group: int
+    session: int
+    started: bytes
+
+
+@dataclass(slots=True)
+class Tree:
+    """The processes of a session and all that descend from its leader.
+
+    Attributes:
+        leader: id of the process, its group and its session; not reaped yet.
+        started: ids, with the time when each was started: an id may be given to another process.
+        grouped: whether all of them are in the group of the leader.
     """
-    parents: dict[int, int] = {}
-    started: dict[int, str] = {}
-    found: set[int] = set()
+
+    leader: int
+    started: dict[int, bytes] = field(default_factory=dict)
+    grouped: bool = True
+
+    def alive(self) -> list[int]:
+        """Those that have not ended."""
+        return [pid for pid, started in self.started.items() if _is_alive(pid, started)]
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send a signal to all: to the group at once, so that nothing in it can fork meanwhile."""
+        for target in (-self.leader, *(() if self.grouped else self.alive())):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(target, signum)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all have ended, for so many seconds at most; whether they have."""
+        until, pause = time.monotonic() + seconds, FIRST_LOOK
+        while alive := self.alive():
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LAST_LOOK)
+        return not alive
+
+
+class Census:
+    """The processes of the system, counted once for all who ask at the same time.
+
+    PERF: counting takes 10 us for each process and is felt on the loop, so two thirds of the time
+    nobody does. With eight clients whose commands are all killed the loop is late by 10 ms at the
+    median instead of 60, and 250 a second are killed instead of 90 (two cores, 1000 processes).
+    """
+
+    def __init__(self) -> None:
+        self._counting = threading.Lock()
+        self._began = self._ended = 0.0
+        self._found: dict[int, Entry] = {}
+
+    def take(self) -> dict[int, Entry]:
+        """All that run now, by their ids."""
+        asked = time.monotonic()
+        with self._counting:
+            if self._began < asked:
+                rest = self._ended + REST * (self._ended - self._began) - time.monotonic()
+                if rest > 0:
+                    time.sleep(min(rest, LONGEST_REST))
+                self._began = time.monotonic()
+                self._found = _count()
+                self._ended = time.monotonic()
+            return self._found
+
+
+def _count() -> dict[int, Entry]:
+    found = {}
     for entry in os.listdir("/proc"):
-        if entry.isdecimal() and (facts := _facts(int(entry))) is not None:
-            state, parent, _, session, *_ = facts
-            if state in "ZX":
-                continue
-            parents[int(entry)] = int(parent)
-            started[int(entry)] = facts[19]
-            if int(session) == leader:
-                found.add(int(entry))
-    grown = True
-    while grown:
-        more = {pid for pid, parent in parents.items() if parent == leader or parent in found}
-        grown = not more <= found
-        found |= more
-    return {pid: started[pid] for pid in found}
+        if entry.isdecimal() and (facts := _facts(entry)) is not None and facts[0] not in ENDED:
+            found[int(entry)] = Entry(int(facts[1]), int(facts[2]), int(facts[3]), facts[19])
+    return found
 
 
-def _facts(pid: int) -> list[str] | None:
-    """The fields of /proc/pid/stat from the third on, see proc(5); None: no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError:
-        return None
-    return text[text.rindex(")") + 2 :].split()
+def look(leader: int) -> Tree:
+    """The tree as it is."""
+    processes = _census.take()
+    found = {pid for pid, process in processes.items() if process.session == leader}
+    children: dict[int, list[int]] = {}
+    for pid, process in processes.items():
+        children.setdefault(process.parent, []).append(pid)
+    ancestors = [leader, *found]
+    while ancestors:
+        new = [pid for pid in children.get(ancestors.pop(), ()) if pid not in found]
+        found.update(new)
+        ancestors += new
+    grouped = all(processes[pid].group == leader for pid in found)
+    return Tree(leader, {pid: processes[pid].started for pid in found}, grouped)
 
 
-def _alive(tree: dict[int, str]) -> dict[int, str]:
-    living = {}
-    for pid, started in tree.items():
-        facts = _facts(pid)
-        if facts is not None and facts[19] == started and facts[0] not in "ZX":
-            living[pid] = started
-    return living
+_census = Census()
 
 
-def _signal(leader: int, tree: dict[int, str], signum: signal.Signals) -> None:
-    # The group at once, so that nothing in it can start something new in between.
-    for target in (-leader, *_alive(tree)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(target, signum)
+def freeze(leader: int) -> Tree:
+    """Stop a tree and look at it: what is started at the same moment would be overlooked else."""
+    tree = Tree(leader)
+    tree.send(signal.SIGSTOP)
+    for _ in range(ROUNDS):
+        seen = set(tree.started)
+        tree = look(leader)
+        # Those in the group were stopped before anybody looked.
+        if tree.grouped or seen.issuperset(tree.started):
+            break
+        tree.send(signal.SIGSTOP)
+    return tree
 
 
 def kill_tree(process: subprocess.Popen[bytes], patience: float = 0.0) -> None:
@@ -121,26 +189,36 @@ def kill_tree(process: subprocess.Popen[bytes], patience: float = 0.0) -> None:
     """
     if process.returncode is not None:
         return  # its number may be that of another by now
-    leader = process.pid
-    tree = members(leader)
+    first = freeze(process.pid)
     if patience:
-        _signal(leader, tree, signal.SIGTERM)
-        _wait_for(tree, patience)
-        tree = {**_alive(tree), **members(leader)}
-    for _ in range(ROUNDS):
-        _signal(leader, tree, signal.SIGKILL)
-        _wait_for(tree, LAST_LOOK)
+        first.send(signal.SIGTERM)
+        first.send(signal.SIGCONT)
+        first.wait(patience)
+        last = freeze(process.pid)
         # What left the session has lost its parent by now; it is known from before.
-        tree = {**_alive(tree), **members(leader)}
-        if not tree:
-            break
+        last.grouped = last.grouped and first.grouped
+        last.started = {**first.started, **last.started}
+    else:
+        last = first
+    last.send(signal.SIGKILL)
+    last.wait(WAIT_SECONDS)
     with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel
-        process.wait(WAIT_SECONDS)
+        process.wait(LAST_LOOK)
 
 
-def _wait_for(tree: dict[int, str], seconds: float) -> None:
-    """Wait until all have ended, for so many seconds at most."""
-    until, pause = time.monotonic() + seconds, FIRST_LOOK
-    while _alive(tree) and (left := until - time.monotonic()) > 0:
-        time.sleep(min(pause, left))
-        pause = min(2 * pause, LAST_LOOK)
+def _is_alive(pid: int, started: bytes) -> bool:
+    facts = _facts(str(pid))
+    return facts is not None and facts[19] == started and facts[0] not in ENDED
+
+
+def _facts(pid: str) -> list[bytes] | None:
+    """The fields of /proc/pid/stat from the third on, see proc(5); None: no such process."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    return text[text.rindex(b")") + 2 :].split()

@@ -108,8 +108,8 @@ class ProcessExecutor:
     with all that it started, and another process takes the place. A process that dies takes only
     its own job along.
 
-    PERF: ``math.sqrt`` and back takes 85 us at the median, where ``ProcessPoolExecutor`` takes 100
-    us and ``pebble.ProcessPool`` 130 us (two cores).
+    PERF: ``math.sqrt`` and back takes 60 us at the median, with ``ProcessPoolExecutor`` 145 us and
+    with ``pebble.ProcessPool`` 140 us; the first call 30 ms instead of 115 ms (two cores).
 
     Parameters:
         workers: most processes at a time; default: one for each processor that may be used.

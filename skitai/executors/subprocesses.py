@@ -9,6 +9,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 from collections import deque
 from typing import IO, TYPE_CHECKING
 
@@ -45,6 +46,21 @@ async def run_subprocess(
 ) -> str:
     """Run a command and return what it wrote to standard output. See ``Subprocess``."""
     return await Subprocess(command, timeout, env=env, cwd=cwd, max_output=max_output).text()
+
+
+def end_commands(seconds: float) -> bool:
+    """Wait until all commands that were broken off have ended; when the worker stops.
+
+    Parameters:
+        seconds: how long at most. Those that are left are killed by the end of the worker, but not
+            what has left their process group.
+
+    Returns whether all have ended.
+    """
+    until = time.monotonic() + seconds
+    while _killers.busy and time.monotonic() < until:
+        time.sleep(0.005)
+    return not _killers.busy
 
 
 class Subprocess:
@@ -140,6 +156,7 @@ class Subprocess:
                 parts.append(rest)
                 size += len(rest)
                 self._limit(size)
+                await asyncio.sleep(0)  # who takes lines at once would never let others go on
             if size:
                 yield _text(*parts)
             await self._end()

@@ -118,6 +118,12 @@ class ThreadExecutor:
         return len(self._waiting)
 
     @property
+    def busy(self) -> int:
+        """Jobs that run or wait."""
+        with self._lock:
+            return len(self._running) + len(self._waiting)
+
+    @property
     def threads(self) -> int:
         """Threads that exist."""
         return len(self._threads)

@@ -541,7 +541,7 @@ def test_a_thousand_jobs_leave_nothing_behind(executor_of):
 def test_killed_jobs_leave_nothing_behind(executor_of, tmp_path):
     executor, before = executor_of(2), executing.descriptors()
     others = set(psutil.Process().children())  # e.g. that of other tests
-    for _ in range(20):
+    for _ in range(10):
         with pytest.raises(ProcessDied):
             call(executor, executing.die, 0)
         job, _ = submit(executor, executing.touch_and_wait, tmp_path / "runs")

@@ -22,7 +22,7 @@ from processes import ROOT, eventually
 
 from skitai.executors import process_tree, subprocesses
 from skitai.executors.errors import OutputTooLarge
-from skitai.executors.subprocesses import Subprocess, run_subprocess
+from skitai.executors.subprocesses import Subprocess, end_commands, run_subprocess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -292,6 +292,24 @@ def test_a_cancelled_command_ends_at_once_for_who_waits_and_soon_for_all(on_loop
     no_children()
 
 
+def test_what_a_command_starts_while_it_is_killed_is_killed_too():
+    mark = "4242.5"
+    command = f"while true; do setsid sleep {mark} & done"
+
+    async def cancel():
+        task = asyncio.ensure_future(run_subprocess(command))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait([task])
+
+    for _ in range(5):
+        asyncio.run(cancel())
+        assert end_commands(PATIENCE)
+        words = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
+        assert ["sleep", mark] not in words
+    no_children()
+
+
 @pytest.mark.parametrize("turns", range(6))
 def test_a_command_can_be_cancelled_at_every_step(on_loop, turns):
     async def cancel():
@@ -354,6 +372,23 @@ def test_output_that_is_kept_open_in_the_background_is_waited_for_until_the_time
         on_loop(run_subprocess(command, 0.2, cwd=str(tmp_path)))
     gone(pids_in(tmp_path / "pid", 1))
     no_children()
+
+
+def test_a_worker_that_stops_can_wait_for_the_end_of_commands(on_loop, tmp_path):
+    path = tmp_path / "pids"
+
+    async def cancel():
+        task = asyncio.ensure_future(run_subprocess(f"trap '' TERM; {tree(path)}"))
+        while not path.exists() or len(path.read_text().split()) < 4:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    on_loop(cancel())
+    assert not end_commands(0.05)  # it has a second to end by itself
+    assert end_commands(PATIENCE)
+    assert not any(map(is_alive, pids_in(path, 4)))
+    assert end_commands(0)
 
 
 def test_the_end_of_the_loop_does_not_keep_a_command_alive(tmp_path):
