@@ -18,6 +18,7 @@ FILES = {
     "python": re.compile(r"# (?P<name>\S+\.py)"),
     "jinja": re.compile(r"\{# (?P<name>\S+\.(?:j2|html)) #\}"),
     "css": re.compile(r"/\* (?P<name>\S+\.css) \*/"),
+    "sql": re.compile(r"-- (?P<name>\S+\.sql)"),
 }
 LANGUAGES = {*FILES, "console", "bash", "text"}
 _MAIN = re.compile(r"^if __name__ == ", re.MULTILINE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import doc_shell
 import pytest
+import redis
 from doc_console import Console
 from doc_page import (
     PAGES,
@@ -23,6 +24,7 @@ from doc_page import (
     stages_of,
 )
 from doc_requests import CurlError
+from doc_servers import with_servers
 
 from skitai.testing.launcher import free_port
 
@@ -40,15 +42,16 @@ PARAMETER = re.compile(r"<[a-z:]+>")
 def run_stage(stage: Stage, folder: Path) -> None:
     """Write a stage's project into an empty folder and run its consoles there."""
     port = free_port()
-    for name, text in stage.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(PORT.sub(str(port), text), encoding="utf-8")
-    commands = []
-    for block in stage.consoles:
-        text = PORT.sub(str(port), block.text)
-        commands += commands_of(Block(block.page, block.line, block.language, text))
-    Console(folder, port).run(commands)
+    with with_servers(stage.files) as files:
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(PORT.sub(str(port), text), encoding="utf-8")
+        commands = []
+        for block in stage.consoles:
+            text = PORT.sub(str(port), block.text)
+            commands += commands_of(Block(block.page, block.line, block.language, text))
+        Console(folder, port).run(commands)
 
 
 @pytest.mark.e2e
@@ -134,6 +137,7 @@ def page_with(folder: Path, text: str) -> Path:
         ("```python\n# a.py\n", "is not closed"),
         ("```python\nx = 1\n```\n", "must begin with a file name"),
         ("```css\np {}\n```\n", "must be a comment with the name of the file"),
+        ("```sql\nselect 1\n```\n", "must be a comment with the name of the file"),
         ("```python\n# ../a.py\n```\n", "must be inside the project"),
         ("```python\n# a.py\n```\n" * 2, "written again before anything was checked"),
     ],
@@ -161,6 +165,15 @@ def test_consoles_that_show_something_else_fail(tmp_path, console, message):
     page = page_with(tmp_path, f"{APP}```console\n{console}\n```\n")
     with pytest.raises(PageError, match=re.escape(message)):
         run_stage(stages_of(page)[0], tmp_path)
+
+
+@pytest.mark.e2e
+def test_addresses_of_databases_become_those_of_running_servers():
+    with with_servers({"a.py": "redis://localhost:6379/0"}) as files:
+        with redis.Redis.from_url(files["a.py"]) as client:
+            assert client.ping()
+    with with_servers({"a.py": "[::]:5000/5432"}) as files:
+        assert files == {"a.py": "[::]:5000/5432"}
 
 
 def test_options_of_curl_that_are_not_read_are_refused(tmp_path):
