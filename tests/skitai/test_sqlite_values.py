@@ -19,7 +19,8 @@ from skitai.tasks.errors import Failure
 from skitai.upstream.sqlite_types import ColumnTypes
 from skitai.upstream.sqlite_values import CONVERTERS, adapt, adapt_all, converter_of
 
-zones = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+# Python reads an offset of less than a second as none.
+zones = st.integers(-23 * 3600, 23 * 3600).map(lambda seconds: timezone(timedelta(0, seconds)))
 moments = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29))
 jsons = st.dictionaries(
     st.text(st.characters(exclude_categories=["Cs"])),
