@@ -109,6 +109,13 @@ async def ask(backend: PostgresqlBackend, sql: str, *params: Any) -> Any:
     return value
 
 
+async def free(backend: PostgresqlBackend) -> None:
+    """Wait until nobody has a connection."""
+    async with deadline():
+        while backend.busy:
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     """Run a coroutine on a loop of its own; each test runs on both kinds."""

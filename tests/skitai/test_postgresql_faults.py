@@ -10,7 +10,7 @@ import time
 import psycopg2
 import psycopg2.errors
 import pytest
-from postgresql_driving import Database, ask, deadline, run, statement
+from postgresql_driving import Database, ask, deadline, free, run, statement
 from postgresql_server import running_postgresql
 
 from skitai.sql.statement import Statement
@@ -235,7 +235,7 @@ def test_a_late_cancellation_does_not_hit_the_next_statement(run, database):
             for _ in range(60):
                 await asyncio.gather(impatient(), impatient())
                 assert await ask(backend, "select 7") == 7
-            await database_is_free(backend)
+            await free(backend)
             return backend.busy, database.connections() <= 2
 
     assert run(main()) == (0, True)
@@ -287,18 +287,12 @@ def test_a_silent_server_does_not_keep_a_slot(run, database, monkeypatch):
                 call.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await call
-                await database_is_free(backend)
+                await free(backend)
             finally:
                 database.server.thaw()
             return await ask(backend, "select 1")
 
     assert run(main()) == 1
-
-
-async def database_is_free(backend):
-    async with deadline():
-        while backend.busy:
-            await asyncio.sleep(0.01)
 
 
 def test_a_huge_statement_that_a_silent_server_does_not_read(run, database):
@@ -313,7 +307,7 @@ def test_a_huge_statement_that_a_silent_server_does_not_read(run, database):
                 call.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await call
-                await database_is_free(backend)  # what is half sent can only be closed
+                await free(backend)  # what is half sent can only be closed
             finally:
                 database.server.thaw()
             return await ask(backend, "select 1")
@@ -329,7 +323,7 @@ def test_many_cancellations_at_once(run, database):
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
-            await database_is_free(backend)
+            await free(backend)
             return database.connections("state = 'active'")
 
     assert run(main()) == 0
