@@ -204,7 +204,12 @@ class ProcessExecutor:
         if not job.lend(child):
             self._put_back(child)
             return
-        answer = child.converse(message)
+        try:
+            answer = child.converse(message)
+        except BaseException:  # no memory for the answer
+            job.give_back()
+            self._end(child)
+            raise
         del message
         job.give_back()
         if answer is not None:

@@ -341,6 +341,19 @@ def test_a_process_that_cannot_be_started_fails_the_job(executor_of, monkeypatch
     assert call(executor, executing.add, 1) == 2
 
 
+def test_an_answer_that_is_too_large_fails_the_job_and_ends_its_process(executor_of, monkeypatch):
+    def receive(connection):
+        raise MemoryError
+
+    executor, before = executor_of(), executing.descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(child.remote, "receive", receive)
+        with pytest.raises(MemoryError):
+            call(executor, executing.add, 1)
+    assert (executor.pids, executing.descriptors()) == ([], before)
+    assert call(executor, executing.add, 1) == 2
+
+
 # Cancelling
 
 
