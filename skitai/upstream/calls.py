@@ -187,7 +187,10 @@ class Calls:
             if options.use_cache and (key := identity()) is not None:
                 found = self._cache.get((self.place, key), options.names)
                 if found is not None:
-                    return kind.ended(self.loop, found, options.meta, options.filter)
+                    ended = kind.ended(self.loop, found, options.meta, options.filter)
+                    if options.callback is not None:
+                        _tell(options.callback, ended)
+                    return ended
             keep = self._keeper(identity, options)
         if self._several:
             kind = several(kind)
