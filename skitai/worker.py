@@ -44,7 +44,7 @@ log = logging.getLogger("skitai")
 # with the interpreter's default of 5 ms; throughput is the same within noise (one core).
 SWITCH_INTERVAL = 0.0005
 CANCEL_SECONDS = 1.0
-STOP_SECONDS = 1.0
+STOP_SECONDS = 1.5
 
 
 def serve(service: Service, settings: Settings, seat: WorkerSeat) -> int:
@@ -136,6 +136,7 @@ class Worker:
         if not await server.drain(settings.drain_timeout):
             log.warning("requests were still running after %s s", settings.drain_timeout)
         await asyncio.to_thread(self._unload_apps)
+        await asyncio.to_thread(self._upstreams.stop, STOP_SECONDS)
         await _end_tasks()
         await self._upstreams.close()
         return 0

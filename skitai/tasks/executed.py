@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -85,7 +86,8 @@ async def call(
     future: asyncio.Future[Any] = loop.create_future()
 
     def done(result: Any, exc: BaseException | None) -> None:
-        loop.call_soon_threadsafe(_settle, future, result, exc)
+        with contextlib.suppress(RuntimeError):  # the worker has ended, and the loop is closed
+            loop.call_soon_threadsafe(_settle, future, result, exc)
 
     job = executor.submit(function, args, kwargs, done)
     try:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     Work = Callable[[], Coroutine[Any, Any, Reply]]
     Filter = Callable[[Any], Any]
+    Keep = Callable[[Reply, float | None], None]
 
 TIMEOUT = 10.0  # seconds
 EXPIRED = "the deadline passed"  # the message of a cancellation
@@ -132,7 +133,7 @@ class Task(Awaitable):
         timeout: float = TIMEOUT,
         meta: dict[str, Any] | None = None,
         filter: Filter | None = None,
-        keep: Callable[[Reply, float | None], None] | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._prepare(loop, timeout, meta, filter, keep)
         self._work = work
@@ -144,7 +145,7 @@ class Task(Awaitable):
         timeout: float,
         meta: dict[str, Any] | None,
         filter: Filter | None,
-        keep: Callable[[Reply, float | None], None] | None,
+        keep: Keep | None,
     ) -> None:
         self.meta = {} if meta is None else meta
         self.status = STA_UNSENT
@@ -169,10 +170,11 @@ class Task(Awaitable):
         reply: Reply,
         meta: dict[str, Any] | None = None,
         filter: Filter | None = None,
+        keep: Keep | None = None,
     ) -> Task:
         """A task whose answer is known already, e.g. from the result cache."""
         task = cls.__new__(cls)
-        task._prepare(loop, TIMEOUT, meta, filter, None)
+        task._prepare(loop, TIMEOUT, meta, filter, keep)
         task._settle(reply, reply.error, STA_NORMAL)
         return task
 

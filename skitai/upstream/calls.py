@@ -167,7 +167,6 @@ class Calls:
         repeatable: bool,
         identity: Callable[[], Hashable] | None = None,
         kind: type[Task] = Task,
-        options: Options | None = None,
     ) -> Task:
         """Start a task.
 
@@ -177,36 +176,43 @@ class Calls:
             identity: gives what tells it from others in the result cache, None if nothing does;
                 without it the result is never kept.
             kind: class of the task.
-            options: others than those of this object.
         """
-        options = self.options if options is None else options
-        keep = None
+        options, task, keep = self.options, None, None
         if options.removed:
             self._cache.stamp(options.removed)  # refuses unknown names before anything is changed
-        if identity is not None and not options.removed and not self._several:
-            if options.use_cache and (key := identity()) is not None:
-                found = self._cache.get((self.place, key), options.names)
-                if found is not None:
-                    ended = kind.ended(self.loop, found, options.meta, options.filter)
-                    if options.callback is not None:
-                        _tell(options.callback, ended)
-                    return ended
-            keep = self._keeper(identity, options)
-        if self._several:
-            kind = several(kind)
-        task = kind(
-            self.loop,
-            lambda: self._call(request, repeatable, options),
-            options.timeout,
-            options.meta,
-            options.filter,
-            keep,
-        )
+        elif identity is not None and not self._several:
+            if options.use_cache:
+                task = self._known(identity, kind)
+            keep = self._keeper(identity)
+        if task is None:
+            task = (several(kind) if self._several else kind)(
+                self.loop,
+                lambda: self._call(request, repeatable, options),
+                options.timeout,
+                options.meta,
+                options.filter,
+                keep,
+            )
+            if self.owner.own is not None:
+                self.owner.own(task)
         if options.callback is not None:
             _tell(options.callback, task)
-        if self.owner.own is not None:
-            self.owner.own(task)
         return task
+
+    def _known(self, identity: Callable[[], Hashable], kind: type[Task]) -> Task | None:
+        """A task that has ended with what is in the result cache, if it counts."""
+        key = identity()
+        found = None if key is None else self._cache.get((self.place, key), self.options.names)
+        if found is None:
+            return None
+        key, cache, stamp = (self.place, key), self._cache, self._cache.stamp()
+
+        def keep(reply: Reply, seconds: float | None) -> None:
+            # It is no younger for having been asked for; but it can be thrown away.
+            if seconds is not None and seconds <= 0:
+                cache.put(key, reply, stamp, seconds)
+
+        return kind.ended(self.loop, found, self.options.meta, self.options.filter, keep)
 
     async def _call(self, request: Any, repeatable: bool, options: Options) -> Reply:
         if self._several:
@@ -219,11 +225,9 @@ class Calls:
                 self.owner.updated(options.removed)
         return reply
 
-    def _keeper(
-        self, identity: Callable[[], Hashable], options: Options
-    ) -> Callable[[Reply, float | None], None]:
+    def _keeper(self, identity: Callable[[], Hashable]) -> Callable[[Reply, float | None], None]:
         """Stores a reply, for some seconds or for those of the options."""
-        cache, place = self._cache, self.place  # two places may have one name
+        options, cache, place = self.options, self._cache, self.place
         stamp = cache.stamp(options.names)
 
         def keep(reply: Reply, seconds: float | None) -> None:
@@ -232,7 +236,7 @@ class Calls:
                 return
             key = identity()
             if key is not None:
-                cache.put((place, key), reply, stamp, age)
+                cache.put((place, key), reply, stamp, age)  # two places may have one name
 
         return keep
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from skitai.executors.subprocesses import run_subprocess
+from skitai.executors.subprocesses import end_commands, run_subprocess
 from skitai.tasks.executed import execute
 from skitai.tasks.reply import Reply
 from skitai.tasks.task import Task
@@ -25,6 +25,7 @@ from skitai.upstream.http.client import parse_url
 from skitai.upstream.kinds import DB_PGSQL, PROTO_HTTP, dialect_of
 from skitai.upstream.place import Place
 from skitai.upstream.services import JsonRpcStub, Stub, XmlRpcStub, send
+from skitai.upstream.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ log = logging.getLogger("skitai")
 # Upstreams that are named by a URL instead of an alias; the one used longest ago is forgotten.
 MAX_UNNAMED = 64
 CLOSE_SECONDS = 2.0
+# Of was.Subprocess, at a time; others wait for their turn.
+MAX_COMMANDS = 64
 
 
 class Upstreams:
@@ -81,6 +84,7 @@ class Upstreams:
         self._places: dict[Alias, Place] = {}
         self._unnamed: OrderedDict[Any, Place] = OrderedDict()
         self._lock = threading.Lock()
+        self._commands = Slots(MAX_COMMANDS, "commands")
 
     # -- databases
 
@@ -193,7 +197,11 @@ class Upstreams:
         seconds = self._executors.zombie_timeout if timeout is None else timeout
 
         async def work() -> Reply:
-            return Reply(await run_subprocess(command, seconds))
+            await self._commands.acquire()
+            try:
+                return Reply(await run_subprocess(command, None))
+            finally:
+                self._commands.release()
 
         return Task(self.loop, work, seconds, meta, filter)
 
@@ -222,7 +230,9 @@ class Upstreams:
         key = (server, dbname, auth, kind)
         place = self._known(key)
         if place is None:
-            text = f"{quote(auth[0])}:{quote(auth[1])}@{server}" if auth else server
+            text = (
+                f"{quote(auth[0], safe='')}:{quote(auth[1], safe='')}@{server}" if auth else server
+            )
             aliases = Aliases()
             aliases.add("unnamed", kind, f"{text}/{dbname}" if dbname else text)
             place = self._remember(key, _place_of(aliases.find("unnamed")))
@@ -270,13 +280,14 @@ class Upstreams:
                 log.error("closing an upstream failed", exc_info=closed.exception())
 
     def stop(self, timeout: float) -> None:
-        """End the executors; called when the loop stands still.
+        """End the executors, what they run fails; in a thread. It may be called again.
 
         Parameters:
             timeout: seconds that running jobs have to end.
         """
         self.threads.stop(timeout)
         self.processes.stop(timeout)
+        end_commands(timeout)
 
 
 def _place_of(alias: Alias) -> Place:
