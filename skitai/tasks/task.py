@@ -204,6 +204,8 @@ class Task(Awaitable):
         self._timer = self._loop.loop.call_later(left, self._expire)
 
     def _expire(self) -> None:
+        # Timers of uvloop count milliseconds, so they may be early by half of one.
+        self._deadline = min(self._deadline, monotonic())
         self._break_off(EXPIRED, self._time_out)
 
     def _break_off(self, why: str | None, give_up: Callable[[], None]) -> None:

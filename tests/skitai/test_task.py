@@ -184,6 +184,11 @@ def test_the_deadline_counts_from_the_start_and_ends_the_work(thread):
     assert ended.wait(10)
 
 
+def test_a_deadline_that_the_loop_sees_a_little_early_is_one_all_the_same(thread):
+    tasks = [endless(thread, timeout=0.02 + number * 0.00013) for number in range(100)]
+    assert {task.dispatch().status for task in tasks} == {status.STA_TIMEOUT}
+
+
 def test_work_that_does_not_end_when_told_to_is_left_behind_by_its_deadline(thread):
     release: list[asyncio.Future[None]] = []
 
