@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from skitai.tasks.errors import Failure
 from skitai.upstream.sql_session import BATCH_ROWS, SESSION_IDLE_SECONDS
-from skitai.upstream.sqlite_connection import Connection, Cursor, Location, refused_to_write
+from skitai.upstream.sqlite_connection import Connection, Location, refused_to_write
 from skitai.upstream.sqlite_lane import closed_failure
 from skitai.upstream.sqlite_lanes import Readers, Writer
 from skitai.upstream.sqlite_session import CursorSession, TransactionSession
@@ -118,22 +118,21 @@ class SqliteBackend:
         try:
             if self._readers is not None and _may_read(statement):
                 lane = await self._readers.hold()
-                cursor: Cursor | None = None
+                opened = ended = False
                 try:
-                    cursor = await lane.run(Connection.open, statement)
-                    while cursor is not None:
-                        rows: list[Row] = await lane.run(Connection.fetch, cursor, size)
-                        if len(rows) < size:
-                            cursor = None
+                    opened = await lane.run(Connection.open, statement)
+                    while opened and not ended:
+                        rows: list[Row] = await lane.run(Connection.fetch, size)
+                        ended = len(rows) < size
                         if rows:
                             yield rows
-                        if cursor is None:
-                            return
                 except Failure as exc:
                     if not refused_to_write(exc.error):
                         raise
                 finally:
-                    self._readers.release(lane, cursor)
+                    self._readers.release(lane, None if ended else Connection.leave)
+                if opened:
+                    return
             # What writes has no rows before all is written.
             reply: SqlReply = await self._writer.run(Connection.run, statement)
             everything = reply.data or []

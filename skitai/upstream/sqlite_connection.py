@@ -1,6 +1,8 @@
 """``Connection``: one open SQLite file, and statements run on it. It lives in the thread of a lane.
 
 Nothing here knows of the loop. Work that nobody waits for any more ends at the next look at it.
+No object of ``sqlite3`` may get out of the thread: to free a cursor in one while its connection is
+closed in another crashes Python 3.10.
 """
 
 from __future__ import annotations
@@ -114,6 +116,7 @@ class Connection:
         self._types = place.types
         self._closing = place.closing
         self._reading = reading
+        self._open: Cursor | None = None
         self._busy_seconds = place.busy_seconds
         try:
             self._raw = sqlite3.connect(
@@ -170,6 +173,7 @@ class Connection:
         self._raw.interrupt()
 
     def close(self) -> None:
+        self._open = None
         # A connection remembers that it was interrupted until its next statement, and would not
         # tidy the log away.
         with suppress(sqlite3.Error):
@@ -286,30 +290,33 @@ class Connection:
 
     # -- results in batches
 
-    def open(self, statement: Statement, work: Work) -> Cursor | None:
-        """Begin to read the result of a statement; None if it has none, or is several."""
+    def open(self, statement: Statement, work: Work) -> bool:
+        """Begin to read the result of a statement; False if it has none, or is several."""
         pieces = _pieces(statement)
         if len(pieces) > 1:
-            return None
+            return False
         ((sql, parameters),) = pieces
 
         def attempt() -> Cursor | None:
             raw = self._raw.execute(sql, parameters)
             return None if raw.description is None else self._describe(sql, raw)
 
-        cursor: Cursor | None = self._patiently(attempt, work)
-        return cursor
+        self._open = self._patiently(attempt, work)
+        return self._open is not None
 
-    def fetch(self, cursor: Cursor, size: int, work: Work) -> list[Row]:
-        """The next rows of a result; fewer than ``size`` at its end, where it is closed."""
-        rows = _rows(cursor, cursor.raw.fetchmany(size))
+    def fetch(self, size: int, work: Work) -> list[Row]:
+        """The next rows of the result that was opened; fewer than ``size`` at its end."""
+        assert self._open is not None
+        rows = _rows(self._open, self._open.raw.fetchmany(size))
         if len(rows) < size:
-            cursor.raw.close()
+            self.leave(work)
         return rows
 
-    def close_cursor(self, cursor: Cursor, work: Work) -> None:
+    def leave(self, work: Work) -> None:
         """Stop reading a result, and end the transaction that it was read in."""
-        cursor.raw.close()
+        if self._open is not None:
+            self._open.raw.close()
+            self._open = None
 
 
 def _casefold(text: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import traceback
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -252,6 +253,7 @@ class Lane:
             return None, None
         except BaseException as exc:
             error = exc
+            traceback.clear_frames(exc.__traceback__)  # nothing of sqlite3 leaves this thread
             return None, failure_of(exc)
         finally:
             with self._lock:

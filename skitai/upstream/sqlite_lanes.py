@@ -15,8 +15,6 @@ from skitai.upstream.sqlite_lane import Job, Lane, closed_failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skitai.upstream.sqlite_connection import Cursor
-
     Function = Callable[..., Any]
 
 
@@ -107,14 +105,14 @@ class Readers:
         lane.alone = True
         return lane
 
-    def release(self, lane: Lane, cursor: Cursor | None) -> None:
-        """Take a lane back, and close what is open on it; ``None`` for nothing."""
-        if cursor is None and lane.idle:
+    def release(self, lane: Lane, function: Function | None) -> None:
+        """Take a lane back: now, or when it has done ``function(connection, job)``."""
+        if function is None:
             lane.alone = False
             self._slow.release()
             self._rest(lane)
             return
-        job = Job(self._loop, _close_cursor, (cursor,))
+        job = Job(self._loop, function, ())
         job.unattended(self._slow.release)
         lane.do(job)
         lane.alone = False  # only now: see `Lane._take`
@@ -282,11 +280,6 @@ def _start_lane(loop: asyncio.AbstractEventLoop, *args: Any) -> Lane:
         return Lane(loop, *args)
     except RuntimeError as exc:  # no more threads
         raise network_failure(exc, sent=False) from None
-
-
-def _close_cursor(connection: Connection, cursor: Cursor | None, job: Job) -> None:
-    if cursor is not None:
-        connection.close_cursor(cursor, job)
 
 
 def _nothing(*_: object) -> None:
