@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from skitai.tasks.errors import Failure, mark_gateway
 from skitai.tasks.reply import Reply
 from skitai.tasks.task import Task
 
@@ -75,7 +74,11 @@ class RowStream:
 
     def __iter__(self) -> Iterator[Row]:
         try:
-            while batch := self.fetchmany().fetch():
+            while True:
+                task = self.fetchmany()
+                batch = task.fetch()
+                if _at_end(task):
+                    return
                 yield from batch
         finally:
             self.close()
@@ -111,12 +114,9 @@ class RowStream:
     async def __aiter__(self) -> AsyncIterator[Row]:
         try:
             while True:
-                try:
-                    batch = (await self._next()).data
-                except Failure as failure:
-                    mark_gateway(failure.error, 502)
-                    raise failure.error from None
-                if not batch:
+                task = await self.fetchmany()
+                batch = task.fetch()
+                if _at_end(task):
                     return
                 for row in batch:
                     yield row
@@ -130,3 +130,8 @@ class RowStream:
             if self._batches is not None:
                 await self._batches.aclose()
                 self._batches = None
+
+
+def _at_end(task: Task) -> bool:
+    """Whether there was no batch any more; a filter may have left nothing of one."""
+    return task.reply is None or not task.reply.data

@@ -14,7 +14,7 @@ from skitai.tasks.reply import Reply
 from skitai.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
     from skitai.sql.rows import Row
     from skitai.sql.statement import Statement
@@ -64,6 +64,17 @@ class Result(Task):
         return getattr(self.reply, "rowcount", -1)
 
 
+class Ending(Result):
+    """A commit or a rollback: whoever waits for it hears of its failure, on the loop too."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, Task]:
+        yield from super().__await__()
+        self.reraise()
+        return self
+
+
 class Transaction(Builders):
     """Statements on one connection.
 
@@ -111,11 +122,11 @@ class Transaction(Builders):
 
     def commit(self) -> Result:
         """Keep what was done. Raises what a statement raised that failed."""
-        return self._start(self._commit)
+        return self._start(self._commit, Ending)
 
     def rollback(self) -> Result:
         """Undo what was done since the last commit."""
-        return self._start(self._rollback)
+        return self._start(self._rollback, Ending)
 
     def close(self) -> Result:
         """Undo what was not committed, and give the connection back."""
@@ -130,9 +141,11 @@ class Transaction(Builders):
         """Whether it is closed."""
         return self._closed
 
-    def _start(self, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Result:
+    def _start(
+        self, work: Callable[[], Coroutine[Any, Any, Reply]], kind: type[Result] = Result
+    ) -> Result:
         loop, options = self._calls.loop, self._calls.options
-        task = Result(loop, work, options.timeout, options.meta, options.filter)
+        task = kind(loop, work, options.timeout, options.meta, options.filter)
         if not loop.here():
             task.commit()
         return task
