@@ -81,6 +81,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.server.representation",
     "skitai.server.streaming",
     "skitai.handlers.relay",
+    "skitai.tasks.awaitable",
     "skitai.tasks.errors",
     "skitai.tasks.executed",
     "skitai.tasks.group",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from atila.errors import ConfigError
 from atila.invoking import in_pool
 from skitai.server.streaming import to_bytes
-from skitai.tasks.task import Awaitable
+from skitai.tasks.awaitable import Awaitable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

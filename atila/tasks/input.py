@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from atila.errors import ConfigError
-from skitai.tasks.task import Awaitable
+from skitai.tasks.awaitable import Awaitable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from atila.results.api import API
 from atila.tasks.deferred import Deferred, call
+from skitai.tasks.awaitable import Awaitable
 from skitai.tasks.group import Tasks
 from skitai.tasks.naming import collect
-from skitai.tasks.task import Awaitable
 
 if TYPE_CHECKING:
     from atila.was import Was

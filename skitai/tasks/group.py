@@ -5,8 +5,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from skitai.tasks.awaitable import Awaitable
 from skitai.tasks.naming import Results, collect
-from skitai.tasks.task import TIMEOUT, Awaitable, Task
+from skitai.tasks.task import TIMEOUT, Task
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

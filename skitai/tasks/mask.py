@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skitai.tasks.awaitable import Awaitable, only
 from skitai.tasks.status import STA_NORMAL
-from skitai.tasks.task import Awaitable, only
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skitai.tasks.task import Awaitable
+from skitai.tasks.awaitable import Awaitable
 
 
 class Results(dict[str, Any]):

@@ -8,12 +8,14 @@ coroutine in a task runs on the worker's loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
+from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from skitai.errors import HTTPError
+from skitai.tasks.awaitable import Awaitable, only
 from skitai.tasks.errors import (
     Failure,
     OperationTimeout,
@@ -23,7 +25,6 @@ from skitai.tasks.errors import (
 )
 from skitai.tasks.reply import Reply
 from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_TIMEOUT, STA_UNSENT
-from skitai.tasks.then import Then
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -34,60 +35,16 @@ if TYPE_CHECKING:
     Filter = Callable[[Any], Any]
     Keep = Callable[[Reply, float | None], None]
 
+log = logging.getLogger("skitai")
+
 TIMEOUT = 10.0  # seconds
 EXPIRED = "the deadline passed"  # the message of a cancellation
 # How long work that was broken off has to say why, and a waiting thread bears a loop that is late.
 GRACE_SECONDS = 0.25
 LATE_SECONDS = 2.0
+EARLY_SECONDS = 0.002  # timers of uvloop count milliseconds
 
 _UNFILTERED = object()
-
-
-class Awaitable:
-    """What handlers wait for: a task, a group of tasks, a mask."""
-
-    __slots__ = ("meta",)
-
-    meta: dict[str, Any]
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-        raise NotImplementedError
-
-    def fetch(self) -> Any:
-        """The data; raises what went wrong."""
-        raise NotImplementedError
-
-    def one(self) -> Any:
-        """The only element; raises what went wrong, and ``HTTPError`` 410 or 409."""
-        raise NotImplementedError
-
-    def commit(self) -> None:
-        """Wait for the end; raises what went wrong."""
-        raise NotImplementedError
-
-    def dispatch(self) -> Any:
-        """Wait for the end, whatever it is; what can be asked for the outcome."""
-        raise NotImplementedError
-
-    def cancel(self) -> None:
-        """Break it off, if it runs; any thread."""
-        raise NotImplementedError
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        """Wait on the loop; gives the object itself, which has ended then."""
-        raise NotImplementedError
-
-    def then(self, function: Callable[..., Any], was: Any = None) -> Then:
-        """A response that ``f(was, task)`` makes when this has ended (seed, Coroutine).
-
-        Parameters:
-            function: a plain function runs in a thread, ``async def`` on the loop. It returns any
-                response, also another that is made later.
-            was: not needed; the function gets the ``was`` of its request.
-        """
-        return Then(self, function)
 
 
 class Task(Awaitable):
@@ -110,6 +67,7 @@ class Task(Awaitable):
 
     __slots__ = (
         "__weakref__",
+        "_broken_off",
         "_deadline",
         "_error",
         "_filter",
@@ -159,6 +117,7 @@ class Task(Awaitable):
         self._error: BaseException | None = None
         self._job: asyncio.Task[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._broken_off = False
         # Taken once, by whoever ends the task.
         self._once = threading.Lock()
         self._waiting: deque[Callable[[], object]] = deque()
@@ -189,11 +148,11 @@ class Task(Awaitable):
     # -- its life, on the loop
 
     def _begin(self) -> None:
+        work = self._work
+        del self._work
         if self.done:
             return  # cancelled before the loop got to it
-        loop = self._loop.loop
-        self._job = loop.create_task(self._work())
-        del self._work
+        self._job = self._loop.loop.create_task(work())
         self._job.add_done_callback(self._finished)
         self._arm()
 
@@ -204,19 +163,25 @@ class Task(Awaitable):
         self._timer = self._loop.loop.call_later(left, self._expire)
 
     def _expire(self) -> None:
-        # Timers of uvloop count milliseconds, so they may be early by half of one.
-        self._deadline = min(self._deadline, monotonic())
+        now = monotonic()
+        if self._deadline - now > EARLY_SECONDS:
+            self._arm()  # a thread has just given it more time
+            return
+        self._deadline = min(self._deadline, now)
         self._break_off(EXPIRED, self._time_out)
 
     def _break_off(self, why: str | None, give_up: Callable[[], None]) -> None:
         """Cancel the work; if it has nothing to say about that, it has ended with ``give_up``."""
         job = self._job
-        if self.done:
-            return
-        if job is None or job.done():
+        if job is None:
             give_up()
             return
+        if job.done():
+            return  # `_finished` is about to be called
         job.cancel(why)
+        if self.done:
+            return  # a thread that waited has given up before
+        self._broken_off = True
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.loop.call_later(GRACE_SECONDS, give_up)
@@ -238,10 +203,16 @@ class Task(Awaitable):
             if reply.error is not None:
                 mark_gateway(reply.error, 502)
             elif self._keep is not None:
-                self._keep(reply, None)
+                self._store(self._keep, reply)
             self._settle(reply, reply.error, STA_NORMAL)
         else:
             self._fail(error)
+
+    def _store(self, keep: Keep, reply: Reply) -> None:
+        try:
+            keep(reply, None)
+        except Exception:
+            log.exception("what a task brought could not be kept")
 
     def _fail(self, error: BaseException) -> None:
         """End with what the work raised: the failure of an upstream, or a crash of the app."""
@@ -273,7 +244,10 @@ class Task(Awaitable):
                 wake = waiting.popleft()
             except IndexError:  # another thread took the last one
                 return
-            wake()
+            try:
+                wake()
+            except BaseException:  # a SystemExit must not end the loop either
+                log.exception("a callback of a task failed")
 
     # -- for everybody
 
@@ -299,11 +273,14 @@ class Task(Awaitable):
         return max(0.0, self._deadline - monotonic())
 
     def _rearm(self) -> None:
-        if self._job is not None and not self.done:
+        if self._job is not None and not self._broken_off:
             self._arm()
 
     def when_done(self, wake: Callable[[], object]) -> None:
-        """Call ``wake()`` once when the task ends, in the thread where it does; or now."""
+        """Call ``wake()`` once when the task ends, in the thread where it does; or now.
+
+        What it raises is logged.
+        """
         self._waiting.append(wake)
         if self.done:
             self._wake()
@@ -316,7 +293,7 @@ class Task(Awaitable):
             def wake() -> None:
                 if asyncio._get_running_loop() is loop:
                     _resolve(future)
-                else:
+                elif not loop.is_closed():
                     loop.call_soon_threadsafe(_resolve, future)
 
             self.when_done(wake)
@@ -340,7 +317,7 @@ class Task(Awaitable):
             ended = threading.Lock()
             ended.acquire()
             self.when_done(ended.release)
-            while not ended.acquire(timeout=self.get_timeout() + LATE_SECONDS):
+            while not ended.acquire(timeout=min(self.get_timeout() + LATE_SECONDS, TIMEOUT_MAX)):
                 if self.get_timeout() == 0.0:
                     self._time_out()  # the loop is stuck, or has gone
         assert self._reply is not None
@@ -473,26 +450,3 @@ class Task(Awaitable):
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def only(fetch: Callable[..., Any], *args: Any) -> Any:
-    """The only element of what ``fetch`` gives; see ``Task.one``."""
-    try:
-        data = fetch(*args)
-    except Exception as exc:
-        # Those of sqlite3 and psycopg2, DuplicateKeyError of MongoDB.
-        names = {kind.__name__ for kind in type(exc).__mro__}
-        if names & {"IntegrityError", "DuplicateKeyError"}:
-            raise HTTPError("409 Conflict", str(exc).strip().partition("\n")[0]) from exc
-        raise
-    if isinstance(data, dict):
-        if not data:
-            raise HTTPError("410 Partial Not Found")
-        return next(iter(data.values())) if len(data) == 1 else data
-    if not isinstance(data, (list, tuple, set, frozenset)):
-        return data
-    if not data:
-        raise HTTPError("410 Partial Not Found")
-    if len(data) > 1:
-        raise HTTPError("409 Conflict", f"{len(data)} elements where one was expected")
-    return next(iter(data))

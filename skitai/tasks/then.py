@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skitai.tasks.task import Awaitable
+    from skitai.tasks.awaitable import Awaitable
 
 
 class Then:

@@ -5,7 +5,7 @@ The facades of databases and services make one each time an app asks for an upst
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.task import TIMEOUT, Task
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from skitai.tasks.reply import Reply
     from skitai.upstream.aliases import Aliases
     from skitai.upstream.place import Place
-
-log = logging.getLogger("skitai")
 
 
 class Owner:
@@ -67,7 +65,8 @@ class Options:
             also stores it there until one of the names is updated.
         rm_cache: names that are updated when a task has succeeded.
         cache: seconds for which data is stored.
-        callback: called with each task when it has ended; it must not block.
+        callback: called with each task when it has ended; it must not block, and what it raises is
+            logged.
         headers: a dictionary or pairs, of HTTP requests.
         auth: user and password, of HTTP requests.
         caller: whatever; nothing looks at it.
@@ -104,7 +103,7 @@ class Options:
         caller: Any = None,
         request_type: tuple[str, str] | None = None,
     ) -> None:
-        if not isinstance(timeout, (int, float)) or timeout <= 0:
+        if not isinstance(timeout, (int, float)) or not timeout > 0:
             raise ValueError(f"timeout={timeout!r} must be a number of seconds above 0")
         self.meta = meta
         self.filter = filter
@@ -196,7 +195,7 @@ class Calls:
             if self.owner.own is not None:
                 self.owner.own(task)
         if options.callback is not None:
-            _tell(options.callback, task)
+            task.when_done(partial(options.callback, task))
         return task
 
     def _known(self, identity: Callable[[], Hashable], kind: type[Task]) -> Task | None:
@@ -239,15 +238,3 @@ class Calls:
                 cache.put((place, key), reply, stamp, age)  # two places may have one name
 
         return keep
-
-
-def _tell(callback: Callable[[Any], object], task: Task) -> None:
-    """Call back when a task has ended; what the app does wrong there must not keep others back."""
-
-    def tell() -> None:
-        try:
-            callback(task)
-        except Exception:
-            log.exception("the callback of a task failed")
-
-    task.when_done(tell)

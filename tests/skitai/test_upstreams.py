@@ -116,7 +116,14 @@ def test_a_callback_that_fails_keeps_nobody_back(reach, caplog):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("timeout", 0), ("timeout", "x"), ("use_cache", 7), ("rm_cache", [1]), ("rm_cache", 5)],
+    [
+        ("timeout", 0),
+        ("timeout", "x"),
+        ("timeout", float("nan")),
+        ("use_cache", 7),
+        ("rm_cache", [1]),
+        ("rm_cache", 5),
+    ],
 )
 def test_options_that_can_not_be_meant_are_refused(reach, option, value):
     with pytest.raises(ValueError, match=option):
