@@ -3,8 +3,8 @@
 One connection writes, and others read beside it: readers never wait for writers (WAL). Each has a
 thread, made when it is needed and ended when it is idle.
 
-PERF: a select by key takes 16 us with 64 of them at once, and 27 us alone, when two threads wait for
-each other. In the calling thread it takes 5 us, but what is long there holds up everybody.
+PERF: a select by key takes 16 us with 64 of them at once, and 27 us alone, when two threads wait
+for each other. In the calling thread it takes 5 us, but what is long there holds up everybody.
 """
 
 from __future__ import annotations
