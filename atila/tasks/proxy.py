@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from atila.errors import HTTPError
 from atila.results.heads import head_of
 from atila.tasks.deferred import AsyncResult, Deferred
 from skitai.handlers.relay import Relay, open_relay
+from skitai.tasks.errors import GATEWAY_TIMEOUT, OperationTimeout, mark_gateway
 
 if TYPE_CHECKING:
     from atila.was import Was
@@ -42,8 +42,9 @@ class ProxyPass(Deferred):
         try:
             return Proxied(await asyncio.wait_for(relay, self._timeout))
         except asyncio.TimeoutError:
-            text = f"{place.name} has not answered for {self._timeout:g} s"
-            raise HTTPError(504, text) from None
+            error = OperationTimeout(f"{place.name} has not answered for {self._timeout:g} s")
+            mark_gateway(error, GATEWAY_TIMEOUT)
+            raise error from None
 
 
 class Proxied(AsyncResult):

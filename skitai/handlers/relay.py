@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from skitai.errors import HTTPError
 from skitai.server.exchange import ClientGone
 from skitai.server.representation import Head
 from skitai.server.streaming import write
-from skitai.tasks.errors import Failure
+from skitai.tasks.errors import BAD_GATEWAY, Failure, mark_gateway
 from skitai.tasks.status import STA_TIMEOUT
 from skitai.upstream.http.proxy_headers import request_headers, response_headers
 from skitai.upstream.http.request import HttpRequest
@@ -41,7 +40,8 @@ async def open_relay(exchange: Exchange, place: Place, base: str, path: str | No
         base: path before the target.
         path: decoded, instead of that of the request, whose query stays.
 
-    Raises ``HTTPError`` 502, 503 or 504 when there is no answer.
+    Raises what went wrong when there is no answer, marked as the fault of an upstream; a client is
+    not told more than 502, 503 or 504.
     """
     request = exchange.request
     if path is None:
@@ -66,8 +66,8 @@ async def open_relay(exchange: Exchange, place: Place, base: str, path: str | No
     try:
         return Relay(await place.cluster.use(lambda member: member.open(sent), sent.repeatable))
     except Failure as failure:
-        code = failure.code if failure.status == STA_TIMEOUT else 502
-        raise HTTPError(code, f"{place.name}: {failure.error}") from failure.error
+        mark_gateway(failure.error, failure.code if failure.status == STA_TIMEOUT else BAD_GATEWAY)
+        raise failure.error from None
 
 
 def _body_of(exchange: Exchange) -> tuple[bytes | AsyncIterator[bytes] | None, int | None]:
@@ -128,7 +128,8 @@ class Relay:
         try:
             body = b"".join([piece async for piece in self._stream])
         except Failure as failure:
-            raise HTTPError(502, f"the upstream broke off: {failure.error}") from failure.error
+            mark_gateway(failure.error, BAD_GATEWAY)
+            raise failure.error from None
         # Not by the exchange: this is the form that the upstream has chosen.
         exchange.channel.respond(exchange, head, body)
 
