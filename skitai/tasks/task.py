@@ -152,7 +152,11 @@ class Task(Awaitable):
         del self._work
         if self.done:
             return  # cancelled before the loop got to it
-        self._job = self._loop.loop.create_task(work())
+        try:
+            self._job = self._loop.loop.create_task(work())
+        except Exception as exc:
+            self._fail(exc)
+            return
         self._job.add_done_callback(self._finished)
         self._arm()
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from skitai.tasks.reply import Reply
 from skitai.tasks.task import TIMEOUT, Task
 from skitai.upstream.several import several
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Coroutine, Hashable, Sequence
 
     from skitai.sql import SqlTemplates
     from skitai.stores.result_cache import ResultCache
     from skitai.stores.shared import SharedSlots
     from skitai.tasks.loops import TaskLoop
-    from skitai.tasks.reply import Reply
     from skitai.upstream.aliases import Aliases
     from skitai.upstream.place import Place
 
@@ -63,7 +63,7 @@ class Options:
         timeout: seconds, 10 by default.
         use_cache: True takes data from the result cache that is not too old; a name, or several,
             also stores it there until one of the names is updated.
-        rm_cache: names that are updated when a task has succeeded.
+        rm_cache: names that are updated when a task has succeeded, with ``.map`` at any member.
         cache: seconds for which data is stored.
         callback: called with each task when it has ended; it must not block, and what it raises is
             logged.
@@ -186,7 +186,7 @@ class Calls:
         if task is None:
             task = (several(kind) if self._several else kind)(
                 self.loop,
-                lambda: self._call(request, repeatable, options),
+                partial(self._work, request, repeatable),
                 options.timeout,
                 options.meta,
                 options.filter,
@@ -213,15 +213,24 @@ class Calls:
 
         return kind.ended(self.loop, found, self.options.meta, self.options.filter, keep)
 
-    async def _call(self, request: Any, repeatable: bool, options: Options) -> Reply:
-        if self._several:
-            return await self.place.cluster.ask_all(request)
-        reply = await self.place.cluster.call(request, repeatable)
-        if options.removed and reply.error is None:
-            for name in options.removed:
+    def _work(self, request: Any, repeatable: bool) -> Coroutine[Any, Any, Reply]:
+        """What a task does; called on the loop."""
+        if self.options.removed:
+            return self._change(request, repeatable)
+        return self._ask(request, repeatable)
+
+    def _ask(self, request: Any, repeatable: bool) -> Coroutine[Any, Any, Reply]:
+        cluster = self.place.cluster
+        return cluster.ask_all(request) if self._several else cluster.call(request, repeatable)
+
+    async def _change(self, request: Any, repeatable: bool) -> Reply:
+        reply = await self._ask(request, repeatable)
+        removed = self.options.removed
+        if any(map(_succeeded, reply.data if self._several else [reply])):
+            for name in removed:
                 self._shared.touch(name)
             if self.owner.updated is not None:
-                self.owner.updated(options.removed)
+                self.owner.updated(removed)
         return reply
 
     def _keeper(self, identity: Callable[[], Hashable]) -> Callable[[Reply, float | None], None]:
@@ -238,3 +247,7 @@ class Calls:
                 cache.put((place, key), reply, stamp, age)  # two places may have one name
 
         return keep
+
+
+def _succeeded(answer: object) -> bool:
+    return isinstance(answer, Reply) and answer.error is None

@@ -39,6 +39,7 @@ class Node:
     """A member, its connections, and how it has done.
 
     Attributes:
+        name, weight: of the member.
         failures: one after the other; 0 while it is alive. Requests that fail together are one.
         retry_at: when a dead one may be tried again (monotonic seconds).
         probing: a request is trying it.
@@ -47,11 +48,12 @@ class Node:
     """
 
     __slots__ = (
-        "backend", "credit", "failures", "member", "probing", "retry_at", "running",
+        "backend", "credit", "failures", "name", "probing", "retry_at", "running", "weight",
     )  # fmt: skip
 
     def __init__(self, member: Member, backend: Backend) -> None:
-        self.member = member
+        self.name = member.name
+        self.weight = member.weight
         self.backend = backend
         self.failures = 0
         self.retry_at = 0.0
@@ -122,7 +124,8 @@ class Cluster:
         """
         nodes = [node for node in self._nodes if node.alive(monotonic())] or self._nodes
         jobs = [
-            asyncio.ensure_future(self._watch(node, self._ask(node, request))) for node in nodes
+            asyncio.ensure_future(self._watch(node, lambda node: self._ask(node, request)))
+            for node in nodes
         ]
         try:
             await asyncio.wait(jobs)
@@ -144,13 +147,13 @@ class Cluster:
         await asyncio.wait(closing)
         for node, closed in zip(self._nodes, closing, strict=True):
             if not closed.cancelled() and (error := closed.exception()) is not None:
-                log.error("%s: closing %s failed", self._name, node.member.name, exc_info=error)
+                log.error("%s: closing %s failed", self._name, node.name, exc_info=error)
 
     # -- asking
 
     async def _ask(self, node: Node, request: Any) -> Reply:
         reply = await node.backend.call(request)
-        reply.node = node.member.name
+        reply.node = node.name
         return reply
 
     async def _try(self, action: Callable[[Node], Coroutine[Any, Any, T]], repeatable: bool) -> T:
@@ -160,19 +163,19 @@ class Cluster:
             node = self._choose(tried)
             tried.append(node)
             try:
-                return await self._watch(node, action(node))
+                return await self._watch(node, action)
             except Failure as failure:
                 again = failure.status == STA_NETERR and (repeatable or not failure.sent)
                 if not again or len(tried) == len(self._nodes):
                     raise
 
-    async def _watch(self, node: Node, doing: Coroutine[Any, Any, T]) -> T:
-        """Wait for what is done at a member, and see how it does."""
+    async def _watch(self, node: Node, action: Callable[[Node], Coroutine[Any, Any, T]]) -> T:
+        """Do something at a member, and see how it does."""
         probes = node.failures > 0 and not node.probing
         node.probing = node.probing or probes
         node.running += 1
         try:
-            result = await doing
+            result = await action(node)
         except Failure as failure:
             if failure.status == STA_NORMAL:
                 self._answered(node)
@@ -195,7 +198,7 @@ class Cluster:
     def _answered(self, node: Node) -> None:
         if node.failures:
             node.failures = 0
-            log.info("%s: %s answers again", self._name, node.member.name)
+            log.info("%s: %s answers again", self._name, node.name)
 
     def _failed(self, node: Node, why: object) -> None:
         now = monotonic()
@@ -205,9 +208,7 @@ class Cluster:
         seconds = DEAD_SECONDS if node.failures < LONG_DEAD_AFTER else LONG_DEAD_SECONDS
         node.retry_at = now + seconds
         if len(self._nodes) > 1:
-            log.warning(
-                "%s: %s is left out for %g s: %s", self._name, node.member.name, seconds, why
-            )
+            log.warning("%s: %s is left out for %g s: %s", self._name, node.name, seconds, why)
 
     # -- choosing
 
@@ -230,16 +231,16 @@ def _balance(nodes: list[Node]) -> Node:
     """
     if len(nodes) == 1:
         return nodes[0]
-    weights = sum(node.member.weight for node in nodes)
+    weights = sum(node.weight for node in nodes)
     running = sum(node.busy for node in nodes) + 1
     gained = 0
     chosen = None
     for node in nodes:
         # Who has been passed over for long shall not get everything when it is fast again.
-        gain = min(node.member.weight, weights - node.credit)
+        gain = min(node.weight, weights - node.credit)
         node.credit += gain
         gained += gain
-        if node.busy * weights < running * node.member.weight and (
+        if node.busy * weights < running * node.weight and (
             chosen is None or node.credit > chosen.credit
         ):
             chosen = node

@@ -171,6 +171,16 @@ def test_a_longer_deadline_does_not_keep_what_was_cancelled(thread):
     release.set()
 
 
+def test_work_that_can_not_even_be_made_fails_the_task(thread):
+    def work() -> Any:
+        raise LookupError("no driver")
+
+    with pytest.raises(LookupError):
+        Task(thread.loop, work, timeout=60).fetch()
+    with pytest.raises(LookupError):
+        thread.call(Task, thread.loop, work).fetch()
+
+
 @pytest.mark.parametrize("seconds", [float("inf"), 1e12])
 def test_a_deadline_can_be_as_far_away_as_one_likes(thread, seconds):
     gate = Gate(thread)
