@@ -130,7 +130,8 @@ class Session:
     async def commit(self) -> None:
         """See ``SqlSession``. A transaction that has failed can't be kept: that is an error."""
         async with self._turn:
-            if self._holder.in_transaction:
+            # What was left meanwhile says why, as what was done is lost.
+            if self._holder.in_transaction or self._holder.left:
                 await self._holder.run("COMMIT")
                 if self._holder.tag != "COMMIT":
                     text = "a statement failed before, so the transaction was rolled back"

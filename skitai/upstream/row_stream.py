@@ -32,22 +32,24 @@ class RowStream:
     def __init__(self, calls: Calls, statement: Statement, size: int) -> None:
         if size < 1:
             raise ValueError(f"size={size!r} must be a number of rows, 1 or more")
-        self._calls = calls
+        self._loop = calls.loop
+        self._place = calls.place
+        self._options = calls.options
+        self._own = calls.owner.own
         self._statement = statement
         self._size = size
         self._batches: AsyncGenerator[list[Row], None] | None = None
         self._reading = asyncio.Lock()
-        self._rest: list[Row] = []
         self.closed = False
-        if calls.owner.own is not None:
-            calls.owner.own(self)
+        if self._own is not None:
+            self._own(self)
 
     def fetchmany(self) -> Task:
         """A task for the next batch; its data is empty when there are no more rows."""
-        options = self._calls.options
-        task = Task(self._calls.loop, self._next, options.timeout, options.meta, options.filter)
-        if self._calls.owner.own is not None:
-            self._calls.owner.own(task)
+        options = self._options
+        task = Task(self._loop, self._next, options.timeout, options.meta, options.filter)
+        if self._own is not None:
+            self._own(task)
         return task
 
     async def _next(self) -> Reply:
@@ -55,11 +57,11 @@ class RowStream:
             if self.closed:
                 return Reply([])
             if self._batches is None:
-                batch = await self._calls.place.cluster.use(self._begin, True)
+                batch = await self._place.cluster.use(self._begin, True)
             else:
                 batch = await anext(self._batches, None)
             if batch is None:
-                self.closed = True
+                self._end()
                 return Reply([])
             return Reply(batch)
 
@@ -69,6 +71,10 @@ class RowStream:
         batch: list[Row] | None = await anext(batches, None)
         self._batches = batches
         return batch
+
+    def _end(self) -> None:
+        self.closed = True
+        self._own = None  # the request that owns it shall be freed without the collector
 
     # -- in a thread
 
@@ -92,7 +98,7 @@ class RowStream:
     def close(self) -> None:
         """Give the connection back; what was not read is dropped. Any thread."""
         if not self.closed:
-            self._calls.loop.call(self._start_closing)
+            self._loop.call(self._start_closing)
 
     cancel = close
 
@@ -103,7 +109,7 @@ class RowStream:
 
     def _start_closing(self) -> None:
         # A task keeps the coroutine alive until it has ended.
-        Task(self._calls.loop, self._close)
+        Task(self._loop, self._close)
 
     async def _close(self) -> Reply:
         await self.aclose()
@@ -125,7 +131,7 @@ class RowStream:
 
     async def aclose(self) -> None:
         """``close`` for coroutines, which waits until it is done."""
-        self.closed = True
+        self._end()
         async with self._reading:
             if self._batches is not None:
                 await self._batches.aclose()

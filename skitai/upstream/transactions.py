@@ -6,12 +6,18 @@ In a thread its methods wait; on the loop they return tasks to await.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from skitai.sql import Builders
-from skitai.tasks.errors import Failure, request_failure
+from skitai.tasks.errors import (
+    Failure,
+    OperationTimeout,
+    TaskCancelled,
+    request_failure,
+    timeout_failure,
+)
 from skitai.tasks.reply import Reply
-from skitai.tasks.task import Task
+from skitai.tasks.task import EXPIRED, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -20,9 +26,6 @@ if TYPE_CHECKING:
     from skitai.sql.statement import Statement
     from skitai.upstream.calls import Calls
     from skitai.upstream.sql_session import SqlSession
-
-
-T = TypeVar("T")
 
 
 class Result(Task):
@@ -75,6 +78,19 @@ class Ending(Result):
         return self
 
 
+_CLOSED = "the transaction is closed already"
+
+
+class _Ended:
+    """What is left of a transaction behind its end."""
+
+    def run(self, *_: object) -> NoReturn:
+        raise RuntimeError(_CLOSED)
+
+
+_ENDED = _Ended()
+
+
 class Transaction(Builders):
     """Statements on one connection.
 
@@ -95,16 +111,20 @@ class Transaction(Builders):
         dialect: str,
         autocommit: bool = False,
     ) -> None:
-        super().__init__(dialect, self)  # not one of many that a request makes
-        self._calls = calls
-        self._statement = statement
+        super().__init__(dialect, self)
+        self._loop = calls.loop
+        self._place = calls.place
+        self._options = calls.options
+        self._own = calls.owner.own
+        self._statement: Callable[..., Statement] = statement
         self._autocommit = autocommit
         self._session: SqlSession | None = None
         self._closed = False
         self._broken: BaseException | None = None
         # Statements run in the order in which they were started.
         self._turn = asyncio.Lock()
-        self._own(self)
+        if self._own is not None:
+            self._own(self)
 
     # -- statements
 
@@ -118,23 +138,26 @@ class Transaction(Builders):
     def run(self, statement: Any) -> Result:
         """Run a builder or a statement; what ``builder.execute()`` calls."""
         compiled = self._statement(statement)
-        return self._own(self._start(lambda: self._execute(compiled)))
+        task = self._start(lambda: self._execute(compiled), Result, self._options.filter)
+        if self._own is not None:
+            self._own(task)
+        return self._waited(task)
 
     def commit(self) -> Result:
         """Keep what was done. Raises what a statement raised that failed."""
-        return self._start(self._commit, Ending)
+        return self._waited(self._start(self._commit, Ending))
 
     def rollback(self) -> Result:
         """Undo what was done since the last commit."""
-        return self._start(self._rollback, Ending)
+        return self._waited(self._start(self._rollback, Ending))
 
     def close(self) -> Result:
         """Undo what was not committed, and give the connection back."""
-        return self._start(self._close)
+        return self._waited(self._start(self._close))
 
     def cancel(self) -> None:
         """The client left: give the connection back. Any thread."""
-        self._calls.loop.call(Task, self._calls.loop, self._close)
+        self._loop.call(Task, self._loop, self._close)
 
     @property
     def done(self) -> bool:
@@ -142,42 +165,52 @@ class Transaction(Builders):
         return self._closed
 
     def _start(
-        self, work: Callable[[], Coroutine[Any, Any, Reply]], kind: type[Result] = Result
+        self,
+        work: Callable[[], Coroutine[Any, Any, Reply]],
+        kind: type[Result] = Result,
+        filter: Callable[[Any], Any] | None = None,
     ) -> Result:
-        loop, options = self._calls.loop, self._calls.options
-        task = kind(loop, work, options.timeout, options.meta, options.filter)
-        if not loop.here():
+        return kind(self._loop, work, self._options.timeout, self._options.meta, filter)
+
+    def _waited(self, task: Result) -> Result:
+        """In a thread the task has ended; raises what went wrong there."""
+        if not self._loop.here():
             task.commit()
         return task
-
-    def _own(self, thing: T) -> T:
-        """Let it be broken off when the client leaves."""
-        if self._calls.owner.own is not None:
-            self._calls.owner.own(thing)
-        return thing
 
     # -- on the loop
 
     async def _execute(self, statement: Statement) -> Reply:
         async with self._turn:
-            session = await self._opened()
             try:
+                session = await self._opened()
                 return await session.execute(statement)
             except Failure as failure:
                 self._broken = failure.error
                 raise
+            except asyncio.CancelledError as exc:
+                text = "a statement of the transaction was broken off"
+                expired = exc.args == (EXPIRED,)
+                self._broken = OperationTimeout(text) if expired else TaskCancelled(text)
+                raise
 
     async def _opened(self) -> SqlSession:
         if self._closed:
-            raise request_failure(RuntimeError("the transaction is closed already"))
+            raise request_failure(RuntimeError(_CLOSED))
         if self._session is None:
-            cluster, autocommit = self._calls.place.cluster, self._autocommit
-            session: SqlSession = await cluster.use(lambda backend: backend.session(autocommit))
+            autocommit = self._autocommit
+            session: SqlSession = await self._place.cluster.use(
+                lambda backend: backend.session(autocommit)
+            )
             self._session = session
         return self._session
 
     async def _commit(self) -> Reply:
         async with self._turn:
+            if self._closed:
+                raise request_failure(RuntimeError(_CLOSED))
+            if isinstance(self._broken, OperationTimeout):
+                raise timeout_failure(self._broken)
             if self._broken is not None:
                 raise Failure(self._broken)
             if self._session is not None:
@@ -189,11 +222,15 @@ class Transaction(Builders):
             self._broken = None
             if self._session is not None:
                 await self._session.rollback()
+                if self._session.closed:
+                    self._session = None  # it was lost; the next statement begins a new one
         return Reply(None)
 
     async def _close(self) -> Reply:
         async with self._turn:
             session, self._session, self._closed = self._session, None, True
+            # The request that owns it shall be freed without the collector.
+            self._own, self._runner, self._statement = None, _ENDED, _ENDED.run
             if session is not None:
                 await session.close()
         return Reply(None)
@@ -201,7 +238,7 @@ class Transaction(Builders):
     # -- with
 
     def __enter__(self) -> Transaction:
-        if self._calls.loop.here():
+        if self._loop.here():
             raise RuntimeError("on the event loop: async with was.transaction(...)")
         return self
 

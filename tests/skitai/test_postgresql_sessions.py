@@ -201,6 +201,23 @@ def test_a_session_that_is_forgotten_in_another_thread(run, database):
     assert run(main()) == 10
 
 
+def test_a_commit_of_what_was_lost_meanwhile_fails(run, database):
+    async def main():
+        async with database.backend(session_seconds=0.05) as backend:
+            session = await backend.session(autocommit=False)
+            await session.execute(DELETE)
+            await free(backend)
+            with pytest.raises(Failure) as failed:
+                await session.commit()
+            await session.rollback()
+            await session.close()
+            return str(failed.value.error), await ask(backend, COUNT.sql)
+
+    text, count = run(main())
+    assert "idle for 0.05 s: it was rolled back" in text
+    assert count == 10
+
+
 def test_a_session_that_is_idle_for_too_long_is_rolled_back_and_closed(run, database):
     async def main():
         async with database.backend(max_conns=1, session_seconds=0.05) as backend:
