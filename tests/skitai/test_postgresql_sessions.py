@@ -89,7 +89,8 @@ def test_a_closed_session_says_so(run, database):
             await session.close()
             with pytest.raises(Failure) as caught:
                 await session.execute(COUNT)
-            await session.commit()
+            with pytest.raises(Failure, match="the session was closed"):
+                await session.commit()
             await session.rollback()
             return caught.value
 
