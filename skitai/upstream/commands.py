@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.errors import Failure, RequestFailed, request_failure
+from skitai.tasks.status import STA_NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -49,12 +50,17 @@ def refused(kind: str, name: str, reason: object) -> Failure:
     return request_failure(RequestFailed(f"{kind}, {name}: {reason}"))
 
 
+def database_failure(error: BaseException, sent: bool = True) -> Failure:
+    """What is raised for an error that the server has answered; the app gets the driver's."""
+    return Failure(error, STA_NORMAL, sent, 500, "Database Error")
+
+
 async def collect(kind: str, name: str, items: AsyncIterable[Any], limit: int) -> list[Any]:
     """All items. Raises ``Failure`` when there are more than ``limit``: nothing is cut silently."""
     found: list[Any] = []
     async for item in items:
         if len(found) == limit:
             text = f"{kind}, {name}: more than {limit} results, which are not collected at once"
-            raise Failure(RequestFailed(text))
+            raise database_failure(RequestFailed(text))
         found.append(item)
     return found

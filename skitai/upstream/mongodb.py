@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 from skitai.errors import ConfigError
 from skitai.tasks.errors import Failure, NetworkError, RequestFailed, network_failure
 from skitai.tasks.reply import Reply
-from skitai.upstream.commands import MAX_ITEMS, Command, refused
+from skitai.upstream.commands import MAX_ITEMS, Command, database_failure, refused
 from skitai.upstream.pool import CONNECT_SECONDS, IDLE_SECONDS
 from skitai.upstream.slots import Slots
 
@@ -220,7 +220,7 @@ class MongodbBackend:
             found = await cursor.to_list(limit + 1)
         if len(found) > limit:
             text = f"more than {limit} documents; give a limit, if you want that many"
-            raise Failure(RequestFailed(f"{KIND}, {call.method}: {text}"))
+            raise database_failure(RequestFailed(f"{KIND}, {call.method}: {text}"))
         return found
 
 
@@ -268,10 +268,10 @@ def _failure(call: Call, error: BaseException, sent: bool) -> Failure:
     if isinstance(error, errors.ConnectionFailure):
         return network_failure(error, sent)
     if isinstance(error, errors.OperationFailure):
-        return Failure(error, sent=sent)
+        return database_failure(error, sent)
     if not sent and isinstance(error, _REFUSALS):
         return refused(KIND, call.method, error)
     if isinstance(error, errors.PyMongoError) and not isinstance(error, errors.ProtocolError):
-        return Failure(error, sent=sent)
+        return database_failure(error, sent)
     # The driver could not read the answer, or make anything of it.
     return network_failure(error, sent)

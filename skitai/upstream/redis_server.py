@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from skitai.errors import ConfigError
 from skitai.tasks.errors import Failure, RequestFailed, network_failure, request_failure
 from skitai.tasks.reply import Reply
-from skitai.upstream.commands import MAX_ITEMS, Command, collect, refused, unknown_command
+from skitai.upstream.commands import (
+    MAX_ITEMS,
+    Command,
+    collect,
+    database_failure,
+    refused,
+    unknown_command,
+)
 from skitai.upstream.pool import CONNECT_SECONDS, IDLE_SECONDS, MAX_IDLE, Pool
 from skitai.upstream.slots import Slots
 from skitai.upstream.tls import check_verify, load_context
@@ -214,10 +221,10 @@ def _failure(name: str, error: Exception) -> Failure:
     if isinstance(error, errors.BusyLoadingError):
         return network_failure(error, False)  # it was started just now, and did nothing
     if isinstance(error, (errors.AuthenticationError, errors.AuthorizationError)):
-        return Failure(error)  # the driver takes them for errors of the connection
+        return database_failure(error)  # the driver takes them for errors of the connection
     if isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
         return network_failure(error, _REFUSED_CLIENT not in str(error))
     if isinstance(error, errors.RedisError) and not isinstance(error, errors.InvalidResponse):
-        return Failure(error)
+        return database_failure(error)
     # The driver could not read the reply, or make anything of it.
     return network_failure(error, True)

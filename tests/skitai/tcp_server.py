@@ -67,19 +67,21 @@ class TcpServer:
                 pass
 
 
-async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy bytes until there are no more."""
-    while data := await reader.read(65536):
+async def relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size: int = 65536
+) -> None:
+    """Copy bytes, ``size`` at a time, until there are no more."""
+    while data := await reader.read(size):
         writer.write(data)
         await writer.drain()
 
 
-def relay_to(port: int) -> Handler:
+def relay_to(port: int, size: int = 65536) -> Handler:
     """A handler that passes everything on to another port of this machine, and back."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        back = asyncio.ensure_future(relay(far_reader, writer))
+        back = asyncio.ensure_future(relay(far_reader, writer, size))
         try:
             await relay(reader, far_writer)
         finally:
