@@ -36,8 +36,11 @@ class SqlRunner:
         self._dialect = dialect
 
     def run(self, builder: Any) -> Task:
-        """Start a builder or a statement; ``builder.execute()`` calls it."""
-        statement = self.statement(builder)
+        """Start a builder; its ``execute`` calls it."""
+        return self.start(self.statement(builder))
+
+    def start(self, statement: Statement) -> Task:
+        """Start a statement; what only reads may come from the result cache."""
         if statement.writes:
             return self._calls.start(statement, False)
         sql, params = statement.sql, statement.params
@@ -103,7 +106,7 @@ class SqlDatabase(Builders):
         Raises ``SqlError`` for what is no statement.
         """
         runner = self._run
-        return runner.run(runner.statement(statement, *params))
+        return runner.start(runner.statement(statement, *params))
 
     def stream(self, statement: Any, *params: Any, size: int = BATCH_ROWS) -> RowStream:
         """The rows of a select, read from the server as they are asked for.
