@@ -86,14 +86,16 @@ class SeveralTask(Task):
         self._ended_well(*args, **kwargs)
         return self.members.fetch()
 
+    result = fetch
+
     def one(self, *args: Any, **kwargs: Any) -> Any:
         """The only element of each member's data."""
         self._ended_well(*args, **kwargs)
         return self.members.one()
 
-    def commit(self, timeout: float | None = None) -> None:
-        """Wait for all members; raises what the first raises that failed."""
-        super().commit(timeout)
+    def reraise(self) -> None:
+        """Raise what went wrong with the first member that failed."""
+        super().reraise()
         self.members.commit()
 
     def _ended_well(self, *args: Any, **kwargs: Any) -> None:

@@ -432,10 +432,11 @@ def test_asking_every_member_is_one_task(reach, tmp_path):
     first, second = task.dispatch()
     assert (len(first.data), second.status_code) == (2, 500)
     assert task.members.status == [STA_NORMAL, STA_NORMAL]
+    for ask in (task.fetch, task.result, task.commit, task.reraise):
+        with pytest.raises(sqlite3.OperationalError):
+            ask()
     with pytest.raises(sqlite3.OperationalError):
-        task.fetch()
-    with pytest.raises(sqlite3.OperationalError):
-        task.commit()
+        task.dispatch(reraise=True)
 
     async def main() -> Any:
         return len(await task)
