@@ -137,6 +137,11 @@ class MongodbBackend:
         await self._slots.acquire()
         try:
             await self._find_server()
+            try:
+                return Reply(await self._run(call))
+            except Failure as failure:
+                if not _was_closed_before(failure.error):
+                    raise
             return Reply(await self._run(call))
         finally:
             self._slots.release()
@@ -259,6 +264,14 @@ def _encryption(member: Member, verify: bool | str) -> dict[str, Any]:
             )
         return {"tls": True, "tlsCAFile": verify}
     return {"tls": True, "tlsInsecure": not verify}
+
+
+def _was_closed_before(error: BaseException) -> bool:
+    """Whether the pool gave out a connection that was closed already: nothing was written."""
+    cause = error.__cause__
+    return isinstance(error, errors.AutoReconnect) and (
+        isinstance(cause, OSError) and cause.args == ("Connection is closed",)
+    )
 
 
 def _failure(call: Call, error: BaseException, sent: bool) -> Failure:

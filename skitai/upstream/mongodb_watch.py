@@ -79,7 +79,8 @@ class Watch:
         self._tried.set()
 
     def silent(self, address: Any, error: BaseException) -> None:
-        if address in self._answering and address not in self._doubtful:
+        refused = isinstance(error.__cause__, ConnectionRefusedError)
+        if not refused and address in self._answering and address not in self._doubtful:
             # Its connection broke; the driver tries another one at once.
             self._doubtful.add(address)
             return
