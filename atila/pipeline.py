@@ -19,11 +19,11 @@ from atila.invoking import drive, from_loop, from_thread
 from atila.results.files import FILES
 from atila.results.senders import send, send_from_loop
 from atila.results.streams import in_context, is_stream, send_async_stream, send_stream
-from atila.tasks.deferred import DEFERRED, hand_over, settle, settle_in_thread
+from atila.tasks.deferred import LATE, hand_over, settle, settle_in_thread
 from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from atila.app import Atila
     from atila.invoking import Invoke
@@ -129,12 +129,15 @@ class Pipeline:
             streaming = await self._deliver(was, result)
         except ClientGone:
             pass
-        except FAILURES as exc:
-            await self._fail(was, exc, entered)
         except asyncio.CancelledError as exc:
             if was.exchange.gone:
                 raise
-            await self._fail(was, exc, entered)  # what the handler waited for was cancelled
+            # What the handler waited for was cancelled.
+            streaming = await self._fail(was, exc, entered)
+        except GeneratorExit as exc:  # maybe this coroutine is closed, and nothing may be awaited
+            was.exchange.crash(exc)
+        except BaseException as exc:
+            streaming = await self._fail(was, exc, entered)
         finally:
             if entered and not streaming:
                 await self._tear_down(was)
@@ -175,7 +178,7 @@ class Pipeline:
         """Send what the handler returned; True when that goes on by itself."""
         # PERF: the table knows most types; to ask those whether they are streams takes 1 us.
         if type(result) not in self._app.senders:
-            if isinstance(result, DEFERRED) and self._invoke is from_thread:
+            if isinstance(result, LATE) and self._invoke is from_thread:
                 hand_over(was, self._elsewhere().run(was, result))
                 return True
             result = await settle(was, result)
@@ -187,8 +190,7 @@ class Pipeline:
                 pieces = in_context(result) if self._watched else result
                 send_stream(was, pieces, lambda exc: self._stream_ended(was, result, exc))
                 return True
-        await self._send(was, await self._finish(was, result))
-        return False
+        return await self._send(was, await self._finish(was, result), False)
 
     # -- the stages
 
@@ -226,11 +228,46 @@ class Pipeline:
                 return result
         return None
 
-    async def _send(self, was: Was, result: Any) -> None:
+    async def _send(self, was: Was, result: Any, failed: bool) -> bool:
+        """Send what came out of the hooks; True when that goes on by itself.
+
+        Parameters:
+            failed: failed_request has made it, which is not asked again.
+        """
+        if type(result) not in self._app.senders:
+            if isinstance(result, LATE) and self._invoke is from_thread:
+                hand_over(was, self._elsewhere()._send_later(was, result, failed))
+                return True
+            result = await settle(was, result)
+            if not isinstance(result, AsyncGenerator) and is_stream(result):
+                pieces = in_context(result) if self._watched else result
+                send_stream(was, pieces, lambda exc: self._stream_sent(was, exc, failed))
+                return True
         if self._invoke is from_loop:
             await send_from_loop(was, result)
         else:
             send(was, result)
+        return False
+
+    async def _send_later(self, was: Was, result: Any, failed: bool) -> None:
+        """``_send`` on the loop, with the end of the request behind it."""
+        token = current.set(was) if self._watched else None
+        streaming = False
+        try:
+            streaming = await self._send(was, result, failed)
+        except ClientGone:
+            pass
+        except FAILURES as exc:
+            streaming = await self._fail(was, exc, not failed)
+        except asyncio.CancelledError as exc:
+            if was.exchange.gone:
+                raise
+            streaming = await self._fail(was, exc, not failed)
+        finally:
+            if not streaming:
+                await self._tear_down(was)
+            if token is not None:
+                current.reset(token)
 
     async def _finish(self, was: Was, result: Any) -> Any:
         if type(result) in FILES:
@@ -243,17 +280,17 @@ class Pipeline:
             await self._notify("finish_request", was, result)
         return result
 
-    async def _fail(self, was: Was, exc: BaseException, entered: bool) -> None:
-        if entered:
+    async def _fail(self, was: Was, exc: BaseException, notify: bool) -> bool:
+        """Answer a failure; True when that goes on by itself."""
+        if notify:
             content = await self._notify_failed(was, exc)
             if content is not None and not was.exchange.answered:
                 try:
-                    await self._send(was, content)
+                    return await self._send(was, content, True)
                 except FAILURES as second:
                     exc = second
-                else:
-                    return
         await self._app.error_handlers.answer(was, exc, self._invoke)
+        return False
 
     async def _notify_failed(self, was: Was, exc: BaseException) -> Any:
         """The failed_request hook and event; returns the content of the hook."""
@@ -292,14 +329,20 @@ class Pipeline:
 
     def _stream_ended(self, was: Was, result: Any, exc: BaseException | None) -> None:
         """The last piece was made: in a thread of the pool, or on the loop if there is none."""
+        self._at_the_end(was, lambda pipeline: pipeline._wind_up(was, result, exc))
+
+    def _stream_sent(self, was: Was, exc: BaseException | None, failed: bool) -> None:
+        """The same of a stream that hooks have made."""
+        self._at_the_end(was, lambda pipeline: pipeline._wind_up_sent(was, exc, not failed))
+
+    def _at_the_end(self, was: Was, last: Callable[[Pipeline], Coroutine[Any, Any, None]]) -> None:
         if self._app.pool is None:
             # Not cancelled when the client leaves: there is nothing to spare any more.
-            task = was.exchange.channel.server.loop.create_task(self._wind_up(was, result, exc))
+            task = was.exchange.channel.server.loop.create_task(last(self))
             self._winding_up.add(task)
             task.add_done_callback(self._winding_up.discard)
         else:
-            pipeline = self if self._invoke is from_thread else self._elsewhere()
-            drive(pipeline._wind_up(was, result, exc))
+            drive(last(self if self._invoke is from_thread else self._elsewhere()))
 
     async def _wind_up(self, was: Was, result: Any, exc: BaseException | None) -> None:
         token = current.set(was)
@@ -309,9 +352,18 @@ class Pipeline:
                     await self._finish(was, result)
             except FAILURES as failure:
                 exc = failure
+            await self._wind_up_sent(was, exc, True)
+        finally:
+            current.reset(token)
+
+    async def _wind_up_sent(self, was: Was, exc: BaseException | None, notify: bool) -> None:
+        token = current.set(was)
+        try:
+            streaming = False
             if exc is not None and not isinstance(exc, ClientGone):
-                await self._fail(was, exc, True)
-            await self._tear_down(was)
+                streaming = await self._fail(was, exc, notify)
+            if not streaming:
+                await self._tear_down(was)
         finally:
             current.reset(token)
 

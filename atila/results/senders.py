@@ -18,7 +18,7 @@ from atila.results.heads import head_of
 from atila.results.minify import make_minifier
 from atila.results.streams import HTML, is_stream, send_async_stream, send_stream
 from atila.results.xml import JSON, choose_format, encode_xml
-from atila.tasks.deferred import DEFERRED, AsyncResult, hand_over, settle
+from atila.tasks.deferred import LATE, AsyncResult, hand_over, settle
 from skitai.server.exchange import ClientGone
 from skitai.server.representation import add_vary
 
@@ -111,7 +111,7 @@ def _send_other(was: Was, result: Any) -> None:
         if kind in senders:
             senders[kind](was, result)
             return
-    if isinstance(result, DEFERRED):
+    if isinstance(result, LATE):
         hand_over(was, _answer_later(was, result))
     elif hasattr(result, "read"):
         File(result, HTML).send(was)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from atila.failures import answer_failure
 from atila.invoking import drive, from_loop, from_thread
 from atila.results.heads import head_of
-from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
 from skitai.server.exchange import ClientGone
 from skitai.server.representation import Head
@@ -54,12 +54,10 @@ def send_stream(
     pool = was.app.pool
     ended = ended or partial(_answer, was)
     stream = IteratorStream(was.exchange, head, pieces, pool, ended)
-    endpoint = was.route.endpoint if was.route is not None else None
-    if endpoint is None or endpoint.mode is Mode.THREAD or pool is None:
-        stream.start()
+    if pool is not None and asyncio._get_running_loop() is not None:
+        pool.resubmit(IteratorStream.start, stream)  # the iterator may block
     else:
-        # The iterator of a coroutine's result may block: not on the loop.
-        pool.resubmit(IteratorStream.start, stream)
+        stream.start()
 
 
 def _answer(was: Was, exc: BaseException | None) -> None:

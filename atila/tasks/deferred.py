@@ -7,6 +7,7 @@ the request.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from atila.errors import HTTPError
@@ -40,21 +41,29 @@ class AsyncResult:
         """Answer the request. Raises as other senders do."""
         raise NotImplementedError
 
+    def discard(self) -> None:
+        """It will not be sent: free what it holds."""
+
 
 DEFERRED = (Deferred, Then)
+# What a thread leaves to the loop.
+LATE = (*DEFERRED, AsyncGenerator)
 
 
 async def resolve(was: Was, result: Any) -> Any:
     """The response that a deferred one leads to; ``result`` itself if it isn't deferred.
 
-    Raises what the app's functions raise, and the tasks that they fetch.
+    Raises what the app's functions raise, and the tasks that they fetch; ``TypeError`` for a
+    response that leads to itself.
     """
     while isinstance(result, DEFERRED):
-        if isinstance(result, Then):
-            task = await result.task
-            result = await call(was, result.function, was, task)
+        given = result
+        if isinstance(given, Then):
+            result = await call(was, given.function, was, await given.task)
         else:
-            result = await result.resolve(was)
+            result = await given.resolve(was)
+        if result is given:
+            raise TypeError(f"this {type(given).__name__} leads to itself, and never to a response")
     return result
 
 

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from atila.steps import is_async
@@ -88,15 +89,19 @@ class Queue(Deferred):
         work = asyncio.ensure_future(
             call(was.upstreams.threads, copy_context().run, self._produce, queue)
         )
+        silent = False
         try:
             while (item := await queue.get(self._timeout)) is not None:
                 yield to_bytes(item)
             await work
+        except ProducerSilent:
+            silent = True  # who knows how long it still takes
+            raise
         finally:
             queue.close()
-            await asyncio.wait([work])
-            if not work.cancelled() and isinstance(work.exception(), ClientGone):
-                log.info("%s: the client left a stream", was.exchange.request.target)
+            work.add_done_callback(partial(_tell_end, was.exchange.request.target))
+            if not silent:
+                await asyncio.wait([work])
 
     def _produce(self, queue: StreamQueue) -> None:
         try:
@@ -106,6 +111,15 @@ class Queue(Deferred):
             if close is not None:
                 close()
             queue.finish()
+
+
+class ProducerSilent(TimeoutError):
+    """Nothing was put into a queue for too long."""
+
+
+def _tell_end(target: str, work: asyncio.Future[Any]) -> None:
+    if not work.cancelled() and isinstance(work.exception(), ClientGone):
+        log.info("%s: the client left a stream", target)
 
 
 class StreamQueue:
@@ -149,7 +163,7 @@ class StreamQueue:
             self._news.set_result(None)
 
     async def get(self, timeout: float) -> Any:
-        """The next item; None at the end. Raises ``TimeoutError``."""
+        """The next item; None at the end. Raises ``ProducerSilent``."""
         while not self._items:
             if self._finished:
                 return None
@@ -157,7 +171,8 @@ class StreamQueue:
             try:
                 await asyncio.wait_for(self._news, timeout or None)
             except asyncio.TimeoutError:
-                raise TimeoutError(f"the producer has put nothing for {timeout:g} s") from None
+                text = f"the producer has put nothing for {timeout:g} s"
+                raise ProducerSilent(text) from None
             finally:
                 self._news = None
         item = self._items.popleft()

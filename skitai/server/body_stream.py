@@ -28,13 +28,13 @@ class BodyStream:
         ended: the whole body has been read.
     """
 
-    __slots__ = ("_complete", "_data", "_exchange", "_held", "_lost", "_news", "_wanted")
+    __slots__ = ("_complete", "_data", "_exchange", "_failure", "_held", "_news", "_wanted")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._data = bytearray()
         self._complete = False
-        self._lost = False
+        self._failure: HTTPError | None = None
         self._held = False
         self._wanted = 0
         self._news: asyncio.Future[bool] | None = None
@@ -56,8 +56,13 @@ class BodyStream:
 
     def lost(self) -> None:
         """The client left."""
-        self._lost = True
-        self._tell()
+        self.fail(HTTPError(400, "the client left before the end of its request"))
+
+    def fail(self, error: HTTPError) -> None:
+        """There will be no more of it; who reads on gets ``error``."""
+        if not self._complete and self._failure is None:
+            self._failure = error
+            self._tell()
 
     def _tell(self, news: bool = True) -> None:
         waiting = self._news
@@ -76,8 +81,9 @@ class BodyStream:
         Parameters:
             size: bytes of a block. It is shorter at the end, and when the client pauses.
 
-        Raises ``HTTPError`` 400 when the client left in the middle of the body, ``ValueError`` for
-        a size below 1, ``RuntimeError`` when another coroutine is reading.
+        Raises ``HTTPError`` 400 when the client left in the middle of the body or sent what is no
+        body, 408 when it sent nothing for too long; ``ValueError`` for a size below 1,
+        ``RuntimeError`` when another coroutine is reading.
         """
         if size < 1:
             raise ValueError(f"a block of {size} bytes can't be read: ask for 1 or more")
@@ -85,8 +91,8 @@ class BodyStream:
             raise RuntimeError("the body of this request is being read already")
         self._wanted = size
         while len(self._data) < size and not self._complete:
-            if self._lost:
-                raise HTTPError(400, "the client left before the end of its request")
+            if self._failure is not None:
+                raise self._failure
             if not await self._more(PAUSE_SECONDS if self._data else None):
                 break
         block = bytes(self._data[:size])

@@ -121,6 +121,8 @@ class Connection:
         # so what runs gets a moment to answer.
         self._deaf = self._half_closed = True
         self._since = self.server.clock.now
+        if self._receiving is not None and self._receiving.input is not None:
+            self._receiving.input.lost()  # nobody would ever send the rest
         for exchange in (self._active, *self._waiting):
             if exchange is not None:
                 exchange.keep_alive = exchange is not (self._waiting or [self._active])[-1]
@@ -180,6 +182,8 @@ class Connection:
             return
         if not exchange.keep_alive:
             self._deaf = True
+        if exchange.input is not None:
+            self.resume_body(exchange)  # nobody else would, if the app does not read the rest
         exchange.received()
 
     def _admit(self, exchange: Exchange) -> None:
@@ -224,7 +228,9 @@ class Connection:
         self._deaf = True
         exchange = self._receiving
         if exchange is not None and exchange is self._active:
-            if not exchange.answered:
+            if exchange.input is not None:
+                exchange.input.fail(error)  # whoever reads answers
+            elif not exchange.answered:
                 exchange.fail(error)
             return
         if exchange is not None and exchange in self._waiting:
@@ -300,6 +306,8 @@ class Connection:
 
     def abort(self, exchange: Exchange) -> None:
         exchange.gone = True
+        if self._active is not exchange:
+            return  # it has ended; the connection is for others now
         # A chunked body is visibly incomplete; any other ends with the connection, so that must not
         # look like an orderly end.
         abort = self._transport.abort if self._chunked else self._output.reset
@@ -384,6 +392,9 @@ class Connection:
         self._receiving = None
         self._lingering = True
         self._since = self.server.clock.now
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()  # the client sends on, till it sees the answer
         if self._output.fd >= 0 and not self._transport.is_closing():
             self._transport.write_eof()
 
@@ -411,8 +422,16 @@ class Connection:
         elif self._half_closed:
             if waited > HALF_CLOSED_SECONDS and not exchange.answered:
                 self._transport.abort()
-        elif exchange is self._receiving and not exchange.answered and exchange.body is not None:
-            grace = settings.network_timeout
+        elif exchange is self._receiving and not exchange.answered:
+            self._check_body(exchange, now, waited)
+
+    def _check_body(self, exchange: Exchange, now: float, waited: float) -> None:
+        grace = self.server.settings.network_timeout
+        if exchange.input is not None:
+            # A slow app is not the client's fault.
+            if waited > grace and not self._paused:
+                exchange.input.fail(HTTPError(408, "the body took too long"))
+        elif exchange.body is not None:
             late = now - self._started > grace + exchange.body.size / MIN_BODY_RATE
             if waited > grace or late:
                 self._refuse(HTTPError(408, "the body took too long"))
