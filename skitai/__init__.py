@@ -10,6 +10,7 @@ from skitai.preference import AttributeDict, Preference
 from skitai.service import Service
 from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_REQFAIL, STA_TIMEOUT, STA_UNSENT
 from skitai.upstream.aliases import UnknownAlias
+from skitai.upstream.interfaces import add_database_interface
 from skitai.upstream.kinds import (
     DB_MONGODB,
     DB_PGSQL,
@@ -62,6 +63,7 @@ __all__ = [
     "UnknownAlias",
     "__version__",
     "abspath",
+    "add_database_interface",
     "addlu",
     "alias",
     "config_executors",
