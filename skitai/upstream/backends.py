@@ -43,7 +43,7 @@ def make_backend(kind: str, member: Member, max_conns: int, verify: bool | str =
         return MongodbBackend(member, max_conns, verify)
     interface = interface_of(kind)
     if interface is not None:
-        return adapt(interface, member, max_conns)
+        return adapt(interface, member, max_conns, verify)
     from skitai.upstream.http.backend import HttpBackend
 
     return HttpBackend(member, max_conns, verify)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skitai.errors import ConfigError
 from skitai.upstream.custom import Interface
-from skitai.upstream.kinds import KINDS
+from skitai.upstream.kinds import KINDS, dialect_of
 
 if TYPE_CHECKING:
     from skitai.upstream.custom_backend import CustomBackend
@@ -51,6 +51,12 @@ def add_database_interface(name: str, interface: type[Interface]) -> None:
 def interface_of(kind: str) -> type[Interface] | None:
     """The class of a type of alias; None when there is none."""
     return _interfaces.get(kind)
+
+
+def sql_dialect(kind: str) -> str | None:
+    """The dialect of SQL that a type of alias speaks, of an app's own too; None if it doesn't."""
+    interface = _interfaces.get(kind)
+    return dialect_of(kind) if interface is None else interface.dialect
 
 
 def adapt(

@@ -22,7 +22,8 @@ from skitai.upstream.calls import PLAIN, Calls, Options
 from skitai.upstream.databases import CommandDatabase, SqlDatabase
 from skitai.upstream.http.backend import HttpBackend
 from skitai.upstream.http.client import parse_url
-from skitai.upstream.kinds import DB_PGSQL, PROTO_HTTP, dialect_of
+from skitai.upstream.interfaces import sql_dialect
+from skitai.upstream.kinds import DB_PGSQL, PROTO_HTTP
 from skitai.upstream.place import Place
 from skitai.upstream.services import JsonRpcStub, Stub, XmlRpcStub, send
 from skitai.upstream.slots import Slots
@@ -115,7 +116,7 @@ class Upstreams:
         else:
             place = self._unnamed_database(server, dbname, auth, dbtype)
         calls = self._calls(place, owner, several, Options(**options) if options else PLAIN)
-        dialect = dialect_of(place.kind)
+        dialect = sql_dialect(place.kind)
         if dialect is None:
             if transaction or cursor:
                 raise TypeError(f"{place.name} is no SQL database, it has no transactions")
