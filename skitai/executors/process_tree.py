@@ -41,7 +41,10 @@ class Leash:
         self.descriptor, self._hand = os.pipe()
 
     def fasten(self, leader: int) -> None:
-        """Bind the group of a process that has been started and is not reaped yet."""
+        """Bind the group of a process that has been started and is not reaped yet.
+
+        It outlives a worker that is killed before this, within a millisecond of the start.
+        """
         # A kernel without these signals leaves the group alone, that is all.
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.descriptor, fcntl.F_SETOWN, -leader)

@@ -405,10 +405,14 @@ def test_the_end_of_the_loop_does_not_keep_a_command_alive(tmp_path):
 
 def test_nothing_outlives_a_worker_that_is_killed(tmp_path):
     source = (
-        "import asyncio, uvloop\n"
-        "from skitai.executors.subprocesses import run_subprocess\n"
+        "import uvloop\n"
+        "from skitai.executors.subprocesses import Subprocess\n"
         f"command = 'sleep {NEVER} & echo $! $$ > pids; exec sleep {NEVER}'\n"
-        "uvloop.new_event_loop().run_until_complete(run_subprocess(command))\n"
+        "async def main():\n"
+        "    started = Subprocess(command)\n"
+        "    open('started', 'w').close()\n"
+        "    await started.text()\n"
+        "uvloop.new_event_loop().run_until_complete(main())\n"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", source], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -416,6 +420,8 @@ def test_nothing_outlives_a_worker_that_is_killed(tmp_path):
     with worker:
         pids = pids_in(tmp_path / "pids", 2)
         assert all(map(is_alive, pids))
+        # Not before: who is killed in between can't let go of the leash.
+        eventually((tmp_path / "started").exists, "the worker knows its command")
         worker.kill()
         worker.wait(PATIENCE)
         gone(pids)
