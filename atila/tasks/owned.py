@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skitai.upstream.calls import Owner
@@ -10,30 +11,39 @@ if TYPE_CHECKING:
     from atila.app import Atila
     from atila.request import Request
 
-# Tasks of one request that are kept before those that have ended are forgotten.
+# Transactions and streams that are kept before those that have ended are forgotten.
 KEPT = 64
 
 
 class RequestTasks:
-    """The tasks that a request has started; it knows nothing of the request."""
+    """The tasks that a request has started; it knows nothing of the request.
 
-    __slots__ = ("_limit", "_tasks")
+    Those that have ended are forgotten: a filter may know the request, which would keep itself.
+    """
+
+    __slots__ = ("_limit", "_others", "_tasks")
 
     def __init__(self) -> None:
-        self._tasks: list[Any] = []
+        self._tasks: set[Any] = set()
+        self._others: list[Any] = []
         self._limit = KEPT
 
     def add(self, task: Any) -> None:
-        """A task was started; any thread."""
-        tasks = self._tasks
-        tasks.append(task)
-        if len(tasks) > self._limit:
-            self._tasks = [task for task in tasks if not task.done]
-            self._limit = max(KEPT, 2 * len(self._tasks))
+        """A task, transaction or stream was started; any thread."""
+        when_done = getattr(task, "when_done", None)
+        if when_done is not None:
+            self._tasks.add(task)
+            when_done(partial(self._tasks.discard, task))
+            return
+        others = self._others
+        others.append(task)
+        if len(others) > self._limit:
+            self._others = [other for other in others if not other.done]
+            self._limit = max(KEPT, 2 * len(self._others))
 
     def cancel(self) -> None:
         """The client left."""
-        for task in self._tasks:
+        for task in (*list(self._tasks), *self._others):
             if not task.done:
                 task.cancel()
 

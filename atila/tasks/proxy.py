@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from atila.results.heads import head_of
 from atila.tasks.deferred import AsyncResult, Deferred
-from skitai.handlers.relay import Relay, open_relay
+from skitai.handlers.relay import Patience, Relay, open_relay
 from skitai.tasks.errors import GATEWAY_TIMEOUT, OperationTimeout, mark_gateway
+from skitai.tasks.task import EXPIRED
 
 if TYPE_CHECKING:
     from atila.was import Was
@@ -26,7 +27,8 @@ class ProxyPass(Deferred):
     Parameters:
         alias: of a service, or a URL.
         path: to ask for instead of the request's.
-        timeout: seconds until the upstream begins to answer.
+        timeout: seconds until the upstream begins to answer; they do not pass while a streamed
+            body is waited for.
     """
 
     __slots__ = ("_alias", "_path", "_timeout")
@@ -38,13 +40,25 @@ class ProxyPass(Deferred):
 
     async def resolve(self, was: Was) -> Any:
         place, base = was.upstreams.service(was.task_owner, self._alias)
-        relay = open_relay(was.exchange, place, base, self._path)
+        # Not wait_for: who waits for a connection, or watches a member, has to know why it ends.
+        patience = Patience(self._timeout, lambda: opening.cancel(EXPIRED))
+        opening = asyncio.ensure_future(open_relay(was.exchange, place, base, self._path, patience))
         try:
-            return Proxied(await asyncio.wait_for(relay, self._timeout))
-        except asyncio.TimeoutError:
+            return Proxied(await opening)
+        except asyncio.CancelledError as exc:
+            if exc.args != (EXPIRED,):
+                opening.add_done_callback(_close)  # the client left, maybe in the same moment
+                raise
             error = OperationTimeout(f"{place.name} has not answered for {self._timeout:g} s")
             mark_gateway(error, GATEWAY_TIMEOUT)
             raise error from None
+        finally:
+            patience.stop()
+
+
+def _close(opening: asyncio.Future[Relay]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class Proxied(AsyncResult):
@@ -57,5 +71,14 @@ class Proxied(AsyncResult):
 
     async def send(self, was: Was) -> None:
         """Pass it on; cookies of the app, and headers it has set, come with it."""
-        own = head_of(was, "")
+        try:
+            if was._request is not None:
+                await was._request.save_session()
+            own = head_of(was, "")
+        except BaseException:
+            self.discard()
+            raise
         await self._relay.send(was.exchange, own.fields)
+
+    def discard(self) -> None:
+        self._relay.close()

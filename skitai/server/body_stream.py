@@ -31,7 +31,8 @@ class BodyStream:
     __slots__ = ("_complete", "_data", "_exchange", "_failure", "_held", "_news", "_wanted")
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+        # None when nothing is expected any more: they are freed without the garbage collector.
+        self._exchange: Exchange | None = exchange
         self._data = bytearray()
         self._complete = False
         self._failure: HTTPError | None = None
@@ -43,15 +44,19 @@ class BodyStream:
 
     def feed(self, data: bytes) -> None:
         """A piece arrived."""
+        exchange = self._exchange
+        if exchange is None:
+            return
         self._data += data
         if len(self._data) >= max(HIGH_WATER, self._wanted) and not self._held:
             self._held = True
-            self._exchange.channel.hold_body(self._exchange)
+            exchange.channel.hold_body(exchange)
         self._tell()
 
     def end(self) -> None:
         """The last piece has arrived."""
         self._complete = True
+        self._exchange = None
         self._tell()
 
     def lost(self) -> None:
@@ -62,6 +67,7 @@ class BodyStream:
         """There will be no more of it; who reads on gets ``error``."""
         if not self._complete and self._failure is None:
             self._failure = error
+            self._exchange = None
             self._tell()
 
     def _tell(self, news: bool = True) -> None:
@@ -97,17 +103,21 @@ class BodyStream:
                 break
         block = bytes(self._data[:size])
         del self._data[:size]
-        if self._held and len(self._data) < HIGH_WATER:
-            self._held = False
-            self._exchange.channel.resume_body(self._exchange)
+        if len(self._data) < HIGH_WATER:
+            self._resume()
         return block
+
+    def _resume(self) -> None:
+        exchange = self._exchange
+        if self._held and exchange is not None:
+            self._held = False
+            exchange.channel.resume_body(exchange)
 
     async def _more(self, pause: float | None) -> bool:
         """Wait for something to happen; False when nothing did for ``pause`` seconds."""
         loop = asyncio.get_running_loop()
-        if self._held and len(self._data) < self._wanted:
-            self._held = False
-            self._exchange.channel.resume_body(self._exchange)
+        if len(self._data) < self._wanted:
+            self._resume()
         self._news = loop.create_future()
         timer = None if pause is None else loop.call_later(pause, self._tell, False)
         try:

@@ -386,10 +386,12 @@ class Connection:
         lose the response (RFC 9112, 9.6), so our half is closed first.
         """
         self._deaf = True
-        if self._receiving is None or self._half_closed:
+        receiving, self._receiving = self._receiving, None
+        if receiving is not None and receiving.input is not None:
+            receiving.input.lost()
+        if receiving is None or self._half_closed:
             self._transport.close()
             return
-        self._receiving = None
         self._lingering = True
         self._since = self.server.clock.now
         if self._paused and not self._transport.is_closing():

@@ -72,6 +72,11 @@ def split_target(target: str, method: str, headers: dict[str, str]) -> tuple[str
     return path, query
 
 
+def origin_form(target: str) -> str:
+    """Path and query of a target that ``split_target`` has accepted, as they were sent."""
+    return target if target[:1] == "/" or target == "*" else _split_url(target)[1]
+
+
 def _split_url(target: str) -> tuple[str, str]:
     scheme, mark, rest = target.partition("://")
     if not mark or scheme.lower() not in ("http", "https"):

@@ -13,6 +13,7 @@ SERVE = """
 
 LATE = """
     import asyncio
+    import gc
     import threading
     import time
 
@@ -130,6 +131,60 @@ LATE = """
     @app.route("/events")
     def seen(was):
         return was.API(events=events)
+
+
+    # -- what is freed by its last reference
+
+
+    @app.route("/plain")
+    def plain(was):
+        was.session.get("x")
+        return was.API(method=was.request.method)
+
+
+    @app.route("/tasks")
+    def tasks(was):
+        was.Thread(lambda: was.request.method, filter=lambda text: was.request.path).fetch()
+        return was.API(x=1)
+
+
+    @app.route("/then")
+    def then(was):
+        return was.Thread(lambda: 1).then(lambda was, task: was.API(x=task.fetch()))
+
+
+    @app.route("/map")
+    def mapped(was):
+        return was.Map(x=was.Thread(lambda: was.request.method, filter=lambda text: was.ID))
+
+
+    @app.route("/async")
+    async def waits(was):
+        await was.Thread(lambda: was.request.method)
+        return "x"
+
+
+    @app.route("/thread_pass")
+    def thread_pass(was):
+        return was.ThreadPass(lambda was: "x")
+
+
+    @app.route("/queue")
+    def queue(was):
+        return was.Queue(lambda queue: queue.put(was.request.method))
+
+
+    @app.route("/error")
+    def error(was):
+        raise was.Error("418 Teapot")
+
+
+    @app.route("/count")
+    def count(was):
+        gc.disable()
+        kinds = [type(thing).__name__ for thing in gc.get_objects()]
+        names = ("Was", "Exchange", "BodyStream", "Task", "Owner", "Request")
+        return was.API(**{name: kinds.count(name) for name in names})
 """
 
 HOOKED = """

@@ -157,3 +157,26 @@ def test_hooks_end_a_request_that_is_deferred_for_nobody(service, seen):
     time.sleep(0.05)
     connection.close()
     eventually(lambda: "teardown" in seen(), "the end")
+
+
+# -- memory
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/plain", "/tasks", "/then", "/map", "/async", "/thread_pass", "/queue", "/stepwise"]
+    + ["/late_stream", "/given_away", "/error", "/input", "/unread", "/hooked/stream"],
+)
+def test_requests_are_freed_without_the_garbage_collector(path, service, browser):
+    method = "POST" if path in ("/input", "/unread") else "GET"
+    data = {"data": b"x" * 5000} if method == "POST" else {}
+    for _ in range(2):
+        browser(path, method, **data)
+
+    def left() -> dict[str, int]:
+        return browser("/count").json()
+
+    before = left()
+    for _ in range(5):
+        browser(path, method, **data)
+    eventually(lambda: all(now <= before[name] for name, now in left().items()), f"{left()}", 3)

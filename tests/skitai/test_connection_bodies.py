@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from serving import Client, Gate, Response, Serving, Toy, answer, happens, until
 
-from skitai.errors import HTTPError
 from skitai.server import connection
 
 if TYPE_CHECKING:
@@ -479,44 +478,3 @@ def test_an_answer_that_ignores_the_body_comes_before_a_long_one_and_keeps_short
         reply = client.read("POST")
         assert (reply.status, reply.body) == (200, b"no")
         assert reply.get("connection") == "close"
-
-
-# -- bodies that are read while they come
-
-
-def streaming(app: Toy) -> Toy:
-    """Reads all of a body at /stream, as an app does."""
-
-    async def read(exchange: Exchange) -> None:
-        size = 0
-        try:
-            while exchange.input is not None and (block := await exchange.input.read(1000)):
-                size += len(block)
-        except HTTPError as error:
-            exchange.fail(error)
-        else:
-            answer(exchange, str(size).encode())
-
-    app.coroutine("/stream", read, takes_body=False, streams_body=True)
-    return app
-
-
-def test_a_client_that_stops_in_the_middle_of_a_streamed_body_is_told(app: Toy) -> None:
-    with Serving(streaming(app), network_timeout=0.1) as serving, serving.connect() as client:
-        client.send("POST /stream HTTP/1.1", "Host: a", "Content-Length: 10", body=b"123")
-        assert client.read().status == 408
-
-
-def test_a_streamed_body_with_a_wrong_chunk_is_told(app: Toy) -> None:
-    with Serving(streaming(app)) as serving, serving.connect() as client:
-        client.send("POST /stream HTTP/1.1", "Host: a", CHUNKED, body=b"3\r\none\r\n")
-        client.write(b"zz\r\n")
-        assert client.read().status == 400
-
-
-def test_requests_behind_a_streamed_body_are_read(app: Toy) -> None:
-    with Serving(streaming(app)) as serving, serving.connect() as client:
-        for size in (1000, 300_000, 1_000_000):
-            client.send("POST /stream HTTP/1.1", "Host: a", f"Content-Length: {size}")
-            client.write(b"x" * size)
-            assert client.read().body == str(size).encode()

@@ -247,6 +247,10 @@ class HttpStream(Exchange):
         return data
 
     async def aclose(self) -> None:
+        """``close``, for ``async with``."""
+        self.close()
+
+    def close(self) -> None:
         """Stop: what has not come is not wanted. May be called again, and after the end."""
         self.break_off()
         self._pieces.clear()

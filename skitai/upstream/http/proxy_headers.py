@@ -68,7 +68,7 @@ def request_headers(
         version: of HTTP that the client speaks, for ``Via``.
         keep_host: send the client's ``Host`` instead of the member's.
         trusted: the peer is a proxy of ours: the scheme and host that it saw are passed on
-            instead of those that we see.
+            instead of those that we see. ``Forwarded`` (RFC 7239) is only taken from one.
     """
     fields = list(fields)
     dropped = _named_by(fields) | {"content-length", "expect", "via", "x-forwarded-for"}
@@ -77,7 +77,9 @@ def request_headers(
     if not keep_host:
         dropped.add("host")
     seen = {"x-forwarded-proto": scheme, "x-forwarded-host": host}
-    if trusted:
+    if not trusted:
+        dropped.add("forwarded")
+    else:
         seen = {name: known.get(name) or value for name, value in seen.items()}
     dropped.update(seen)
     kept = [field for field in fields if field[0].lower() not in dropped]

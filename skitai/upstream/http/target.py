@@ -101,6 +101,11 @@ def _quote_value(value: Any) -> str:
     return quote(_text(value), safe="")
 
 
+def has_dots(target: str) -> bool:
+    """Whether the path of a target has segments that lead to the same or the higher directory."""
+    return "." in target.replace("%2e", ".").replace("%2E", ".") and _dots(target) > 0
+
+
 def _dots(path: str) -> int:
     """Segments that lead to the same or the higher directory (RFC 3986, 5.2.4)."""
     return len(re.findall(r"(?i)(?:^|/)(?:\.|%2e){1,2}(?=/|$)", path.partition("?")[0]))
