@@ -1,6 +1,6 @@
 """The driver's classes, on connections of our pool: at most one command runs on each.
 
-``redis_server`` has one ``Client`` for each member. Depends on what is public in redis-py 5 to 8.
+``redis_server`` has one ``Client`` for each member. Works with redis-py 5 to 8.
 """
 
 from __future__ import annotations
