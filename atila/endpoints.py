@@ -220,7 +220,7 @@ def _compile_function(
             senders.get(type(result), send)(was, result)
         except ClientGone:
             return
-        except FAILURES as exc:
+        except BaseException as exc:
             fail(was, exc)
 
     return run
@@ -244,6 +244,8 @@ def _compile_coroutine(
             if exchange.gone:
                 raise
             await handlers.answer(was, exc, from_loop)  # what the handler waited for was cancelled
+        except BaseException as exc:  # nothing else would tell the client
+            exchange.crash(exc)
         finally:
             if exchange.gone:
                 exchange.release()
@@ -262,6 +264,10 @@ def _compile_awaited(app: Atila, route: Route, pipeline: Pipeline) -> Callable[[
     async def run(exchange: Exchange) -> None:
         try:
             await pipeline.run(Was(app, exchange, route))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:  # nothing else would tell the client
+            exchange.crash(exc)
         finally:
             if exchange.gone:
                 exchange.release()

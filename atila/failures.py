@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skitai.server.representation import Fields
 
 # A handler that calls sys.exit() must end neither a thread of the pool nor the worker's loop.
-FAILURES = (Exception, SystemExit)
+FAILURES = (Exception, SystemExit, KeyboardInterrupt)
 
 # Headers about a result that is not sent, and cookies: an error undoes them.
 _OF_THE_RESULT = frozenset(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atila.steps import Kind, Step
+from skitai.executors.jobs import contained, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from atila.was import Was
     from skitai.executors.threads import ThreadPool
 
+T = TypeVar("T")
 Invoke = Callable[..., Awaitable[Any]]
 
 
@@ -36,8 +38,28 @@ async def from_thread(step: Step, was: Was, *args: Any) -> Any:
     """Call a step from a thread, which may block until a coroutine of the loop has its result."""
     if step.kind is not Kind.ASYNC:
         return step.run(was, *args)
-    loop = was.exchange.channel.server.loop
-    return asyncio.run_coroutine_threadsafe(step.run(was, *args), loop).result()
+    return wait_for(step.run(was, *args), was.exchange.channel.server.loop)
+
+
+def wait_for(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    """Run a coroutine on the loop and wait in a thread for its result.
+
+    Raises what it raises; ``RuntimeError`` on the loop itself, which would wait for ever.
+    """
+    if asyncio._get_running_loop() is loop:
+        coroutine.close()
+        raise RuntimeError(
+            "this can't be waited for on the event loop, everybody else would wait too: "
+            "yield it or await it"
+        )
+    return asyncio.run_coroutine_threadsafe(_contained(coroutine), loop).result()
+
+
+async def _contained(coroutine: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as exc:  # they would end the loop
+        raise contained(exc, getattr(coroutine, "__qualname__", "a coroutine")) from exc
 
 
 async def from_loop(step: Step, was: Was, *args: Any) -> Any:
@@ -75,10 +97,15 @@ async def in_pool(pool: ThreadPool, function: Callable[..., Any], *args: Any) ->
             future.set_exception(exc)
 
     def work(_: None) -> None:
+        result: Any = None
+        failure: BaseException | None = None
         try:
-            result, failure = context.run(function, *args), None
+            result = context.run(function, *args)
+        except StopIteration as exc:  # a future can't have one
+            failure = RuntimeError(f"{name_of(function)} raised {exc!r}")
+            failure.__cause__ = exc
         except BaseException as exc:
-            result, failure = None, exc
+            failure = contained(exc, name_of(function))
         loop.call_soon_threadsafe(settle, result, failure)
 
     pool.resubmit(work, None)

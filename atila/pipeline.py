@@ -19,7 +19,7 @@ from atila.invoking import drive, from_loop, from_thread
 from atila.results.files import FILES
 from atila.results.senders import send, send_from_loop
 from atila.results.streams import in_context, is_stream, send_async_stream, send_stream
-from atila.tasks.deferred import LATE, hand_over, settle, settle_in_thread
+from atila.tasks.deferred import LATE, AsyncResult, hand_over, settle, settle_in_thread
 from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:
@@ -270,6 +270,17 @@ class Pipeline:
                 current.reset(token)
 
     async def _finish(self, was: Was, result: Any) -> Any:
+        if not isinstance(result, AsyncResult):
+            return await self._finished(was, result)
+        final: Any = None
+        try:
+            final = await self._finished(was, result)
+            return final
+        finally:
+            if final is not result:
+                result.discard()
+
+    async def _finished(self, was: Was, result: Any) -> Any:
         if type(result) in FILES:
             result.check(was)  # a file that isn't there is a failure
         for step in self._hooks["finish_request"]:

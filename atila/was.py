@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from atila.access.csrf import CsrfMethods
 from atila.context import AppContext
 from atila.errors import HTTPError
+from atila.invoking import wait_for
 from atila.request import Request
 from atila.response import Response
 from atila.results.methods import ResultMethods
@@ -151,8 +152,7 @@ class Was(AppContext, ResultMethods, CsrfMethods, DeferredMethods):
             function = as_coroutine(function)
         result = function(self, *args, **kwargs)
         if is_async(function) and not _on_loop():
-            loop = self.exchange.channel.server.loop
-            return asyncio.run_coroutine_threadsafe(result, loop).result()
+            return wait_for(result, self.exchange.channel.server.loop)
         return result
 
     def urlpatch(self, thing: Any, /, **kwargs: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 engine = logging.getLogger("skitai")
 
@@ -33,6 +33,12 @@ class LineFormatter(logging.Formatter):
             self._date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
             self._second = second
         return f"{self._date} [{record.levelname.lower()}:{self._process}] {record.message}"
+
+    def formatException(self, ei: Any) -> str:
+        try:
+            return super().formatException(ei)
+        except Exception as exc:  # the exception of an app has attributes that raise
+            return f"{ei[0].__name__}, whose traceback can't be written: {type(exc).__name__}"
 
 
 def install(process: str, stream: TextIO | None = None) -> None:

@@ -71,6 +71,7 @@ FRAMEWORK_INTERFACE = {
     "skitai",
     "skitai.current",
     "skitai.errors",
+    "skitai.executors.jobs",
     "skitai.handlers.files",
     "skitai.handlers.interface",
     "skitai.handlers.peers",

@@ -16,6 +16,7 @@ from atila.results.api import API, trace_lines
 from atila.results.heads import head_of
 from atila.rpc.calls import INTERNAL_ERROR, INVALID_PARAMS, UNKNOWN_METHOD, RpcError
 from atila.rpc.introspection import Introspection
+from atila.tasks.deferred import AsyncResult
 from atila.was import Was
 from skitai.handlers.interface import Mode
 from skitai.server.exchange import Exchange
@@ -170,6 +171,8 @@ class Caller:
         try:
             return message.result(plan.call, value)
         except _NOT_WRITTEN as exc:
+            if isinstance(value, AsyncResult):
+                value.discard()
             reason = f"the result of {plan.call.method} can't be sent"
             self.app.logger.error("%s: %s", reason, exc)
             raise RpcError(INTERNAL_ERROR, reason) from None

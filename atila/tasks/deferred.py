@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from atila.errors import HTTPError
-from atila.invoking import in_pool
+from atila.invoking import in_pool, wait_for
 from atila.steps import is_async
 from skitai.server.coroutines import spawn
 from skitai.tasks.then import Then
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from atila.was import Was
+    from skitai.server.exchange import Exchange
 
 
 class Deferred:
@@ -84,8 +85,7 @@ def settle_in_thread(was: Was, result: Any) -> Any:
     """``settle`` for a thread, which waits for the loop to do it."""
     if not isinstance(result, DEFERRED):
         return result
-    loop = was.exchange.channel.server.loop
-    return asyncio.run_coroutine_threadsafe(settle(was, result), loop).result()
+    return wait_for(settle(was, result), was.exchange.channel.server.loop)
 
 
 async def call(was: Was, function: Callable[..., Any], *args: Any) -> Any:
@@ -99,6 +99,17 @@ async def call(was: Was, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def hand_over(was: Was, coroutine: Coroutine[Any, Any, None]) -> None:
-    """Let the loop go on with a request; any thread. The coroutine must not raise."""
+    """Let the loop go on with a request; any thread. The coroutine answers its failures itself."""
     exchange = was.exchange
-    exchange.channel.server.loop.call_soon_threadsafe(spawn, exchange, coroutine)
+    exchange.channel.server.loop.call_soon_threadsafe(
+        spawn, exchange, _answered(exchange, coroutine)
+    )
+
+
+async def _answered(exchange: Exchange, coroutine: Coroutine[Any, Any, None]) -> None:
+    try:
+        await coroutine
+    except asyncio.CancelledError:
+        raise
+    except BaseException as exc:  # nothing else would tell the client
+        exchange.crash(exc)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from atila.errors import ConfigError
+from atila.invoking import wait_for
 from skitai.tasks.awaitable import Awaitable
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Input(Awaitable):
 
     def fetch(self) -> bytes:
         """The block; waits for it in a thread."""
-        loop = self._exchange.channel.server.loop
-        return asyncio.run_coroutine_threadsafe(self._read(), loop).result()
+        return wait_for(self._read(), self._exchange.channel.server.loop)
 
     one = dispatch = fetch
 

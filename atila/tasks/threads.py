@@ -130,6 +130,7 @@ class StreamQueue:
         self._items: deque[Any] = deque()
         self._free = threading.Semaphore(size)
         self._closed = False
+        self._told = False  # the producer knows that nobody reads any more
         self._finished = False
         self._news: asyncio.Future[None] | None = None
 
@@ -138,8 +139,9 @@ class StreamQueue:
 
         Waits while the queue is full.
 
-        Raises ``ClientGone`` when nobody reads any more, ``TimeoutError`` when no place got free in
-        ``timeout`` seconds, or at once without ``block``.
+        Raises ``ClientGone`` when nobody reads any more, and ``SystemExit`` in a producer that goes
+        on nevertheless; ``TimeoutError`` when no place got free in ``timeout`` seconds, or at once
+        without ``block``.
         """
         if item is None:
             self.finish()
@@ -149,6 +151,9 @@ class StreamQueue:
             raise TimeoutError("the queue is full: the client reads slowly")
         if self._closed:
             self._free.release()
+            if self._told:
+                raise SystemExit("the producer of a stream went on when nobody read it any more")
+            self._told = True
             raise ClientGone
         self._items.append(item)
         self._loop.call_soon_threadsafe(self._tell)

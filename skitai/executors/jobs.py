@@ -63,9 +63,11 @@ def contained(error: BaseException, name: str) -> BaseException:
     """``error`` as others may raise it: ``JobExited`` instead of what ends threads and loops."""
     if isinstance(error, Exception):
         return error
-    exited = JobExited(
-        f"{name} ended with {type(error).__name__}({', '.join(map(repr, error.args))})"
-    )
+    try:
+        details = ", ".join(map(repr, error.args))
+    except Exception:
+        details = "…"
+    exited = JobExited(f"{name} ended with {type(error).__name__}({details})")
     exited.__cause__ = error
     return exited
 

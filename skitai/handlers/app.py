@@ -103,7 +103,7 @@ def _run(exchange: Exchange) -> None:
         return
     try:
         exchange.endpoint.run(exchange)
-    except Exception as exc:
+    except BaseException as exc:  # whatever it is, the client must not wait for ever
         exchange.crash(exc)
     if exchange.gone:
         exchange.release()

@@ -52,7 +52,7 @@ class Connection:
         "_output",
         "_parser",
         "_paused",
-        "_pending",
+        "_progress",
         "_receiving",
         "_since",
         "_started",
@@ -79,7 +79,7 @@ class Connection:
         self._lingering = False
         self._half_closed = False
         self._paused = False
-        self._pending = 0  # unsent bytes at the last check
+        self._progress = 0  # at the last check: bytes that waited, or were sent
         self._since = server.clock.now  # of the phase the connection is in
         # per request
         self._active: Exchange | None = None
@@ -209,7 +209,7 @@ class Connection:
                 self.server.dispatch(exchange)
             else:
                 exchange.fail(exchange.failure)
-        except Exception as exc:
+        except BaseException as exc:  # an app must not end the loop
             exchange.crash(exc)
 
     def _advance(self) -> None:
@@ -411,8 +411,8 @@ class Connection:
         exchange = self._active
         if self._output.backlog:
             pending = self._output.pending()
-            if pending != self._pending:
-                self._pending = pending
+            if pending != self._progress:
+                self._progress = pending
                 self._since = now
             elif waited > settings.network_timeout:
                 self._transport.abort()
@@ -422,7 +422,12 @@ class Connection:
         elif exchange is None:
             self._check_idle(waited)
         elif self._half_closed:
-            if waited > HALF_CLOSED_SECONDS and not exchange.answered:
+            # If the client is gone, whatever is written brings that to light; silence never would.
+            sent = getattr(exchange, "bytes_sent", 0)
+            if sent != self._progress:
+                self._progress = sent
+                self._since = now
+            elif waited > HALF_CLOSED_SECONDS:
                 self._transport.abort()
         elif exchange is self._receiving and not exchange.answered:
             self._check_body(exchange, now, waited)

@@ -27,7 +27,9 @@ def spawn(exchange: Exchange, coroutine: Coroutine[Any, Any, None]) -> None:
     else:
         task = loop.create_task(coroutine)
     # The bound method also keeps the task alive as long as the exchange.
-    if exchange.on_gone is None and not exchange.gone:
+    if exchange.gone:
+        loop.call_soon(task.cancel)  # not before it has begun: it has to clear up too
+    elif exchange.on_gone is None:
         exchange.on_gone = task.cancel
     else:
         exchange.when_gone(task.cancel)

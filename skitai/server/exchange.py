@@ -228,7 +228,7 @@ class Exchange:
         if then is not None and not self.answered:
             try:
                 then(self)
-            except Exception as exc:
+            except BaseException as exc:  # an app must not end the loop
                 self.crash(exc)
 
     def _too_large(self) -> None:

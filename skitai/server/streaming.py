@@ -83,7 +83,8 @@ class IteratorStream:
         failure: BaseException | None = None
         try:
             while True:
-                if data and not exchange.write(data):
+                # Also for an empty piece: it tells whether the client is still there.
+                if not exchange.write(data):
                     exchange.when_writable(self._resume)
                     return
                 data = to_bytes(next(self._iterator))

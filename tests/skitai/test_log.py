@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import sys
 
 import pytest
 
@@ -57,3 +58,20 @@ def test_installing_again_replaces(restored):
     assert first.getvalue() == ""
     assert second.getvalue().endswith("[info:w1] x\n")
     assert log.engine.propagate is False
+
+
+def test_an_exception_that_can_not_be_written_is_named():
+    class Strange(Exception):
+        @property
+        def __notes__(self):
+            raise KeyError("no notes")
+
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(log.LineFormatter("w0"))
+    try:
+        raise Strange
+    except Strange:
+        record = logging.makeLogRecord({"msg": "failed", "exc_info": sys.exc_info()})
+    handler.handle(record)
+    assert "failed\nStrange, whose traceback can't be written: KeyError" in stream.getvalue()
