@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import random
 import socket
 import struct
 import threading
@@ -116,7 +117,7 @@ class RudeUpstream:
     async def _answer(self, reader: Any, writer: Any) -> bool:
         """Answer one request; whether the connection stays."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        path = head.split(" ", 2)[1].partition("?")[0].strip("/")
+        path = head.split(" ", 2)[1].partition("?")[0].split("/")[1]
         self.asked[path] = self.asked.get(path, 0) + 1
         if path in SAYINGS:
             await _read_body(reader, head)
@@ -130,6 +131,17 @@ class RudeUpstream:
     async def _do_ok(self, reader: Any, writer: Any, head: str) -> bool:
         await _read_body(reader, head)
         writer.write(OK)
+        await writer.drain()
+        return True
+
+    async def _do_echo(self, reader: Any, writer: Any, head: str) -> bool:
+        """What was sent: the target, and the header X-Sent."""
+        await _read_body(reader, head)
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
+        sent = {name.lower(): value for name, value in fields.items()}.get("x-sent", "")
+        body = f"{head.split(' ', 2)[1]} {sent}".encode()
+        await asyncio.sleep(random.random() / 200)
+        writer.write(_length(len(body), b"Content-Type: text/plain") + body)
         await writer.drain()
         return True
 
