@@ -69,13 +69,14 @@ def test_links_of_the_architecture_lead_to_the_file_they_name():
         assert match["target"] == f"../{match['text'].strip('`').partition(':')[0]}", match[0]
 
 
-def test_the_architecture_has_every_room():
+def test_the_architecture_has_every_room_and_module():
     text = prose(ARCHITECTURE)
     rooms = [path for path in (ROOT / "skitai").iterdir() if path.name[0] not in "_."]
-    modules = [path for path in (ROOT / "atila").glob("[a-z]*.py")]
-    for path in [*rooms, *modules]:
-        name = f"{path.relative_to(ROOT)}{'/' * path.is_dir()}"
-        assert f"`{name}`" in text or path.name == "py.typed", f"{name} is missing"
+    named = {f"{path.relative_to(ROOT)}/" for path in rooms if path.is_dir()}
+    for package in ("skitai", "atila"):
+        named.update(str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("[a-z]*.py"))
+    missing = [name for name in sorted(named) if not re.search(rf"`{re.escape(name)}[`:]", text)]
+    assert missing == []
 
 
 def test_every_setting_is_documented_with_its_default():
