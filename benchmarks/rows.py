@@ -240,7 +240,10 @@ def _from_database(
 
 
 def _row(style: str) -> Row:
-    note = "The load generator draws one of 10,000 rows. Every contender has 32 connections."
+    note = (
+        "The load generator draws one of 10,000 rows. Every contender may have 32 connections; "
+        "where functions run in threads of a server, there are 8."
+    )
     title = "One row of PostgreSQL by its key as JSON"
     return _from_database(ROW, style, title, "application/json", item, note)
 

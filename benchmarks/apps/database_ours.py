@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import skitai
 from atila import Atila
-from picks import keys
+from benchmarks.apps.picks import keys
 
 if TYPE_CHECKING:
     from collections.abc import Generator
