@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from atila.binding import Signature
 from atila.errors import ConfigError
 from atila.routing.router import Route
+from atila.tasks.coroutines import mark_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +33,10 @@ class RouteDecorators:
                 ``<float:x>``, ``<uuid:u>``, ``<path:rest>`` are parameters of the function.
             options: ``methods`` (default GET and POST), ``content_types`` (others are 406),
                 ``subdomain`` (the host begins with it and a dot, others are 404),
-                ``authenticate``, ``access_control_allow_origin``, ``access_control_max_age``, and
-                whatever the app wants to find in ``was.request.routable``.
+                ``coroutine`` (a generator yields tasks), ``input_stream`` (it reads its body by
+                ``was.Input``), ``authenticate``, ``access_control_allow_origin``,
+                ``access_control_max_age``, and whatever the app wants to find in
+                ``was.request.routable``.
 
         Raises ``ConfigError`` for a rule, a method or a signature that can't work.
         """
@@ -56,6 +59,10 @@ class RouteDecorators:
             return function
 
         return declare
+
+    def coroutine(self, function: F) -> F:
+        """``coroutine=True`` of ``@app.route``, as a decorator below it."""
+        return mark_coroutine(function)
 
     def get(self, rule: str, **options: Any) -> Callable[[F], F]:
         """``route`` for GET."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from atila.errors import ConfigError
 from atila.invoking import in_pool
@@ -28,8 +28,10 @@ BURST_SIZE = 64 * 1024
 
 _COROUTINE = "__atila_coroutine__"
 
+F = TypeVar("F")
 
-def mark_coroutine(function: Any) -> Any:
+
+def mark_coroutine(function: F) -> F:
     """What ``@app.coroutine`` does: like ``coroutine=True`` in ``@app.route``."""
     setattr(function, _COROUTINE, True)
     return function

@@ -42,6 +42,13 @@ SERVICE = """
         return was.API(before=before, after=on_loop(), same=same is task, data=task.fetch())
 
 
+    @app.route("/marked")
+    @app.coroutine
+    def marked(was):
+        task = yield was.Thread(lambda: "marked")
+        return task.fetch()
+
+
     @app.route("/group", coroutine=True)
     def group(was):
         tasks = yield was.Tasks(a=was.Mask("m"), b=was.Thread(lambda: "t"))

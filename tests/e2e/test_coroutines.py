@@ -29,6 +29,10 @@ def test_groups_masks_threads_and_commands_can_be_yielded(browser):
     assert browser("/group").json() == {"a": "m", "b": "t", "c": 3, "d": "four"}
 
 
+def test_a_decorator_makes_a_generator_a_coroutine_too(browser):
+    assert browser("/marked").text == "marked"
+
+
 def test_a_generator_may_return_without_having_waited(browser):
     assert browser("/nothing_yielded").json() == {"direct": True}
 
