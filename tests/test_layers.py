@@ -95,7 +95,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.stores.local",
     "skitai.upstream.aliases",
     "skitai.upstream.calls",
-    "skitai.upstream.mongodb_results",
+    "skitai.upstream.mongodb.results",
     "skitai.wire.conditional",
     "skitai.wire.dates",
     "skitai.wire.forms",

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from atila.errors import ConfigError
-from skitai.upstream.mongodb_results import json_form
+from skitai.upstream.mongodb.results import json_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

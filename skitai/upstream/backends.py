@@ -26,19 +26,19 @@ def make_backend(kind: str, member: Member, max_conns: int, verify: bool | str =
     Raises ``ConfigError`` when the driver isn't installed.
     """
     if kind == DB_PGSQL:
-        from skitai.upstream.postgresql import PostgresqlBackend
+        from skitai.upstream.postgresql.backend import PostgresqlBackend
 
         return PostgresqlBackend(member, max_conns, verify)
     if kind == DB_SQLITE3:
-        from skitai.upstream.sqlite import SqliteBackend
+        from skitai.upstream.sqlite.backend import SqliteBackend
 
         return SqliteBackend(member, max_conns)
     if kind == DB_REDIS:
-        from skitai.upstream.redis_server import RedisBackend
+        from skitai.upstream.redis.backend import RedisBackend
 
         return RedisBackend(member, max_conns, verify)
     if kind == DB_MONGODB:
-        from skitai.upstream.mongodb import MongodbBackend
+        from skitai.upstream.mongodb.backend import MongodbBackend
 
         return MongodbBackend(member, max_conns, verify)
     interface = interface_of(kind)

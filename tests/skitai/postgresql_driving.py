@@ -13,7 +13,7 @@ import uvloop
 
 from skitai.sql.statement import Statement, changes_data
 from skitai.upstream.interface import Member
-from skitai.upstream.postgresql import PostgresqlBackend
+from skitai.upstream.postgresql.backend import PostgresqlBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

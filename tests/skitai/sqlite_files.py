@@ -12,7 +12,7 @@ import uvloop
 
 from skitai.sql.statement import Statement, changes_data
 from skitai.upstream.interface import Member
-from skitai.upstream.sqlite import SqliteBackend
+from skitai.upstream.sqlite.backend import SqliteBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

@@ -16,7 +16,7 @@ from skitai.upstream.calls import Calls, Options, Owner
 from skitai.upstream.interface import Member
 from skitai.upstream.kinds import DB_SQLITE3
 from skitai.upstream.place import Place
-from skitai.upstream.sqlite import SqliteBackend
+from skitai.upstream.sqlite.backend import SqliteBackend
 from tests.skitai.task_loop import running_loop
 from tests.skitai.upstream_driving import reaching
 

@@ -21,7 +21,7 @@ from skitai.tasks.status import STA_NETERR
 from skitai.testing.launcher import free_port
 from skitai.upstream.commands import Command
 from skitai.upstream.interface import Member
-from skitai.upstream.mongodb import MongodbBackend
+from skitai.upstream.mongodb.backend import MongodbBackend
 from skitai.upstream.slots import EXPIRED
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from skitai.tasks.errors import Failure, NetworkError, PoolExhausted, RequestFai
 from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_REQFAIL, STA_TIMEOUT
 from skitai.upstream.commands import Command
 from skitai.upstream.interface import Member
-from skitai.upstream.mongodb import MongodbBackend
-from skitai.upstream.mongodb_results import json_form
+from skitai.upstream.mongodb.backend import MongodbBackend
+from skitai.upstream.mongodb.results import json_form
 from skitai.upstream.slots import EXPIRED
 
 if TYPE_CHECKING:

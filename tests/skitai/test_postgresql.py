@@ -18,7 +18,7 @@ from skitai.sql.statement import Statement
 from skitai.tasks.errors import Failure, PoolExhausted, RequestFailed
 from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_REQFAIL, STA_TIMEOUT
 from skitai.upstream.interface import Member
-from skitai.upstream.postgresql import connect_options
+from skitai.upstream.postgresql.backend import connect_options
 from skitai.upstream.slots import EXPIRED
 
 __all__ = ["database", "module_database", "run"]
@@ -396,7 +396,7 @@ def test_a_name_is_looked_up_and_all_its_addresses_are_tried(run, database):
 
 
 def test_the_connection_is_not_blocked_by_looking_up_a_name(run, database, monkeypatch):
-    import skitai.upstream.postgresql_connection as module
+    import skitai.upstream.postgresql.connection as module
 
     asked = {}
     connect = psycopg2.connect

@@ -275,7 +275,7 @@ def test_who_leaves_while_waiting_for_a_connection_does_not_take_it_along(run, d
 
 
 def test_a_silent_server_does_not_keep_a_slot(run, database, monkeypatch):
-    monkeypatch.setattr("skitai.upstream.postgresql_pool.BREAK_OFF_SECONDS", 0.1)
+    monkeypatch.setattr("skitai.upstream.postgresql.pool.BREAK_OFF_SECONDS", 0.1)
 
     async def main():
         async with database.backend(max_conns=1) as backend:

@@ -18,7 +18,7 @@ from skitai.tasks.status import STA_NETERR
 from skitai.testing.launcher import free_port
 from skitai.upstream.commands import Command
 from skitai.upstream.interface import Member
-from skitai.upstream.redis_server import RedisBackend
+from skitai.upstream.redis.backend import RedisBackend
 from skitai.upstream.slots import EXPIRED
 
 if TYPE_CHECKING:

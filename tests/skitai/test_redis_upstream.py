@@ -19,7 +19,7 @@ from skitai.tasks.errors import Failure, NetworkError, PoolExhausted, RequestFai
 from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_REQFAIL, STA_TIMEOUT
 from skitai.upstream.commands import Command
 from skitai.upstream.interface import Member
-from skitai.upstream.redis_server import RedisBackend
+from skitai.upstream.redis.backend import RedisBackend
 from skitai.upstream.slots import EXPIRED
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from skitai.upstream.databases import SqlDatabase
 from skitai.upstream.interface import Member
 from skitai.upstream.kinds import DB_SQLITE3
 from skitai.upstream.place import Place
-from skitai.upstream.sqlite import SqliteBackend
+from skitai.upstream.sqlite.backend import SqliteBackend
 from tests.skitai.task_loop import running_loop
 
 TABLE = "create table t (n int unique); insert into t values (1), (2), (3), (4), (5)"

@@ -14,7 +14,7 @@ from sql_shop import CHANGES, CONDITIONS, SELECTS, TABLES, fill, find, in_order
 from sql_texts import pg
 
 from skitai.sql import D, F, V
-from skitai.upstream.postgresql_types import adapt, register
+from skitai.upstream.postgresql.types import adapt, register
 
 texts = st.text(alphabet=st.sampled_from("aAß%_\\[]*?!^-'\" \n"), max_size=6)
 many = settings(

@@ -15,7 +15,7 @@ from sql_shop import CHANGES, CONDITIONS, SELECTS, TABLES, fill, find, in_order
 from sql_texts import lite
 
 from skitai.sql import F
-from skitai.upstream.sqlite_values import adapt_all
+from skitai.upstream.sqlite.values import adapt_all
 
 texts = st.text(alphabet=st.sampled_from("aAß%_\\[]*?!^-'\" \n"), max_size=6)
 

@@ -332,7 +332,7 @@ import asyncio, sys
 sys.path[:0] = sys.argv[2:]
 from sqlite_files import run, sql
 from skitai.upstream.interface import Member
-from skitai.upstream.sqlite import SqliteBackend
+from skitai.upstream.sqlite.backend import SqliteBackend
 
 async def main():
     db = SqliteBackend(Member("", 0, sys.argv[1]), busy_seconds=30)

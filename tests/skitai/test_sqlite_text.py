@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skitai.upstream.sqlite_text import changed_table, first_word, split, without_parameters
+from skitai.upstream.sqlite.text import changed_table, first_word, split, without_parameters
 
 
 @pytest.mark.parametrize(

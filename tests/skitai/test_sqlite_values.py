@@ -16,8 +16,8 @@ from sqlite_files import opened, run, sql
 
 from skitai.sql.statement import Statement
 from skitai.tasks.errors import Failure
-from skitai.upstream.sqlite_types import ColumnTypes
-from skitai.upstream.sqlite_values import CONVERTERS, adapt, adapt_all, converter_of
+from skitai.upstream.sqlite.types import ColumnTypes
+from skitai.upstream.sqlite.values import CONVERTERS, adapt, adapt_all, converter_of
 
 # Python reads an offset of less than a second as none.
 zones = st.integers(-23 * 3600, 23 * 3600).map(lambda seconds: timezone(timedelta(0, seconds)))

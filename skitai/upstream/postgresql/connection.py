@@ -21,7 +21,7 @@ from psycopg2.extensions import (
 
 from skitai.sql.rows import Row
 from skitai.tasks.errors import Failure, RequestFailed, request_failure
-from skitai.upstream.postgresql_types import adapt, register
+from skitai.upstream.postgresql.types import adapt, register
 from skitai.upstream.sql_reply import SqlReply
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor as Cursor
 
-    from skitai.upstream.postgresql_cancel import Canceller
+    from skitai.upstream.postgresql.cancel import Canceller
 
 # A shorter statement fits into the buffer of a socket that has nothing in it.
 SHORT_STATEMENT = 4096

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.errors import Failure, PoolExhausted, network_failure, timeout_failure
 from skitai.upstream.slots import EXPIRED, Slots
-from skitai.upstream.sqlite_connection import Connection, Location
-from skitai.upstream.sqlite_lane import Job, Lane, closed_failure
+from skitai.upstream.sqlite.connection import Connection, Location
+from skitai.upstream.sqlite.lane import Job, Lane, closed_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

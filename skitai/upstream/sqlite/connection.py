@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from skitai.sql.rows import Row
 from skitai.tasks.errors import RequestFailed, network_failure, request_failure
 from skitai.upstream.sql_reply import SqlReply
-from skitai.upstream.sqlite_text import UNWRAPPED, first_word, split
-from skitai.upstream.sqlite_types import DEFINING, ColumnTypes
-from skitai.upstream.sqlite_values import adapt_all
+from skitai.upstream.sqlite.text import UNWRAPPED, first_word, split
+from skitai.upstream.sqlite.types import DEFINING, ColumnTypes
+from skitai.upstream.sqlite.values import adapt_all
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
     from skitai.sql.statement import Statement
-    from skitai.upstream.sqlite_types import Converters
-    from skitai.upstream.sqlite_values import Parameters
+    from skitai.upstream.sqlite.types import Converters
+    from skitai.upstream.sqlite.values import Parameters
 
 _T = TypeVar("_T")
 

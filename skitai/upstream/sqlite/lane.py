@@ -24,13 +24,13 @@ from skitai.tasks.errors import (
     timeout_failure,
 )
 from skitai.upstream.slots import EXPIRED
-from skitai.upstream.sqlite_connection import Dropped
+from skitai.upstream.sqlite.connection import Dropped
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
 
-    from skitai.upstream.sqlite_connection import Connection
+    from skitai.upstream.sqlite.connection import Connection
 
     Function = Callable[..., Any]
 

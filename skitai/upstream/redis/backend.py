@@ -26,7 +26,7 @@ from skitai.upstream.tls import check_verify, load_context
 try:
     import redis.exceptions as errors
 
-    from skitai.upstream.redis_client import (
+    from skitai.upstream.redis.client import (
         Client,
         DriverPool,
         RedisConnection,

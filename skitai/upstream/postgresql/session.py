@@ -10,15 +10,15 @@ import psycopg2
 import psycopg2.errors
 
 from skitai.tasks.errors import Failure, network_failure, request_failure
-from skitai.upstream.postgresql_connection import ConnectionLost
+from skitai.upstream.postgresql.connection import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from skitai.sql.rows import Row
     from skitai.sql.statement import Statement
-    from skitai.upstream.postgresql_connection import Connection
-    from skitai.upstream.postgresql_pool import Pool
+    from skitai.upstream.postgresql.connection import Connection
+    from skitai.upstream.postgresql.pool import Pool
     from skitai.upstream.sql_reply import SqlReply
 
 

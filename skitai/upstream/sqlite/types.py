@@ -10,11 +10,11 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
-from skitai.upstream.sqlite_text import changed_table, first_word, without_parameters
-from skitai.upstream.sqlite_values import converter_of
+from skitai.upstream.sqlite.text import changed_table, first_word, without_parameters
+from skitai.upstream.sqlite.values import converter_of
 
 if TYPE_CHECKING:
-    from skitai.upstream.sqlite_values import Converter
+    from skitai.upstream.sqlite.values import Converter
 
     Converters = list[tuple[int, Converter]]
 

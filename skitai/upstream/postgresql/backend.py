@@ -18,9 +18,9 @@ except ImportError as exc:
     ) from exc
 
 from skitai.tasks.errors import Failure, network_failure
-from skitai.upstream.postgresql_connection import ConnectionLost
-from skitai.upstream.postgresql_pool import IDLE_SECONDS, Pool
-from skitai.upstream.postgresql_session import Holder, Session, read_batches
+from skitai.upstream.postgresql.connection import ConnectionLost
+from skitai.upstream.postgresql.pool import IDLE_SECONDS, Pool
+from skitai.upstream.postgresql.session import Holder, Session, read_batches
 from skitai.upstream.sql_session import BATCH_ROWS, SESSION_IDLE_SECONDS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from skitai.sql.rows import Row
     from skitai.sql.statement import Statement
     from skitai.upstream.interface import Member
-    from skitai.upstream.postgresql_connection import Connection
+    from skitai.upstream.postgresql.connection import Connection
     from skitai.upstream.sql_reply import SqlReply
 
 LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from skitai.tasks.errors import Failure
 from skitai.upstream.sql_session import BATCH_ROWS, SESSION_IDLE_SECONDS
-from skitai.upstream.sqlite_connection import Connection, Location, refused_to_write
-from skitai.upstream.sqlite_lane import closed_failure
-from skitai.upstream.sqlite_lanes import Readers, Writer
-from skitai.upstream.sqlite_session import CursorSession, TransactionSession
-from skitai.upstream.sqlite_text import READING, first_word
-from skitai.upstream.sqlite_types import ColumnTypes
+from skitai.upstream.sqlite.connection import Connection, Location, refused_to_write
+from skitai.upstream.sqlite.lane import closed_failure
+from skitai.upstream.sqlite.lanes import Readers, Writer
+from skitai.upstream.sqlite.session import CursorSession, TransactionSession
+from skitai.upstream.sqlite.text import READING, first_word
+from skitai.upstream.sqlite.types import ColumnTypes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from skitai.sql.statement import Statement
     from skitai.upstream.interface import Member
     from skitai.upstream.sql_reply import SqlReply
-    from skitai.upstream.sqlite_lane import Lane
+    from skitai.upstream.sqlite.lane import Lane
 
 MAX_CONNS = 4
 BUSY_SECONDS = 5.0

@@ -25,9 +25,9 @@ try:
     from pymongo.asynchronous.cursor import AsyncCursor
     from pymongo.uri_parser import parse_uri
 
-    from skitai.upstream.mongodb_methods import KIND, Call, resolve
-    from skitai.upstream.mongodb_results import plain
-    from skitai.upstream.mongodb_watch import Watch
+    from skitai.upstream.mongodb.methods import KIND, Call, resolve
+    from skitai.upstream.mongodb.results import plain
+    from skitai.upstream.mongodb.watch import Watch
 except ImportError as exc:
     raise ConfigError(
         "an alias of MongoDB needs its client: pip install 'skitai[mongodb]'"
@@ -35,7 +35,7 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from skitai.upstream.interface import Member
-    from skitai.upstream.mongodb_watch import Progress
+    from skitai.upstream.mongodb.watch import Progress
 
 MAX_CONNECTIONS = 32
 # How often a server is asked whether it is there: so late is it noticed that it came back.
@@ -127,7 +127,7 @@ class MongodbBackend:
     async def call(self, command: Command) -> Reply:
         """Run a method of a collection or of the database.
 
-        Names, arguments and results: see ``skitai.upstream.mongodb_methods`` and
+        Names, arguments and results: see ``skitai.upstream.mongodb.methods`` and
         ``mongodb_results``. What finds many gives a list.
 
         Raises ``Failure``, with the errors of ``pymongo.errors``; ``RequestFailed`` for what is no

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from skitai.tasks.errors import Failure, PoolExhausted, network_failure, timeout_failure
-from skitai.upstream.postgresql_cancel import Canceller
-from skitai.upstream.postgresql_connection import Connection, ConnectionLost
+from skitai.upstream.postgresql.cancel import Canceller
+from skitai.upstream.postgresql.connection import Connection, ConnectionLost
 from skitai.upstream.slots import EXPIRED, Slots
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from skitai.tasks.errors import Failure
-from skitai.upstream.sqlite_connection import Connection
+from skitai.upstream.sqlite.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from skitai.sql.statement import Statement
     from skitai.upstream.sql_reply import SqlReply
-    from skitai.upstream.sqlite_lane import Job
-    from skitai.upstream.sqlite_lanes import Writer
+    from skitai.upstream.sqlite.lane import Job
+    from skitai.upstream.sqlite.lanes import Writer
 
 
 class CursorSession:

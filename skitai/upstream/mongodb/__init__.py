@@ -1,0 +1,1 @@
+"""MongoDB by pymongo's asynchronous client."""

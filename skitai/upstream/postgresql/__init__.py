@@ -1,0 +1,1 @@
+"""PostgreSQL by psycopg2 in asynchronous mode."""

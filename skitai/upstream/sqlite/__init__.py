@@ -1,0 +1,1 @@
+"""SQLite in threads of its own."""
