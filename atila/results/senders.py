@@ -173,6 +173,7 @@ async def send_from_loop(was: Was, result: Any) -> None:
     """
     # PERF: the table knows most types; to ask those what they are takes 1 us.
     if type(result) not in was.app.senders:
+        result = await settle(was, result)
         if isinstance(result, AsyncGenerator):
             await send_async_stream(was, result)
             return

@@ -101,9 +101,11 @@ async def call(was: Was, function: Callable[..., Any], *args: Any) -> Any:
 def hand_over(was: Was, coroutine: Coroutine[Any, Any, None]) -> None:
     """Let the loop go on with a request; any thread. The coroutine answers its failures itself."""
     exchange = was.exchange
-    exchange.channel.server.loop.call_soon_threadsafe(
-        spawn, exchange, _answered(exchange, coroutine)
-    )
+    loop = exchange.channel.server.loop
+    if asyncio._get_running_loop() is loop:
+        spawn(exchange, _answered(exchange, coroutine))
+    else:
+        loop.call_soon_threadsafe(spawn, exchange, _answered(exchange, coroutine))
 
 
 async def _answered(exchange: Exchange, coroutine: Coroutine[Any, Any, None]) -> None:
