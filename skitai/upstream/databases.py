@@ -119,11 +119,15 @@ class SqlDatabase(Builders):
 
     def transaction(self) -> Transaction:
         """A transaction, see ``was.transaction``."""
-        return Transaction(self._calls, self._run.statement, self.dialect)
+        return self._session(False)
 
     def cursor(self) -> Transaction:
         """One connection whose statements commit each for itself, see ``was.cursor``."""
-        return Transaction(self._calls, self._run.statement, self.dialect, autocommit=True)
+        return self._session(True)
+
+    def _session(self, autocommit: bool) -> Transaction:
+        statement, dialect = self._run.statement, self.dialect
+        return Transaction(self._calls, statement, dialect, autocommit, self._templates)
 
 
 class CommandDatabase:

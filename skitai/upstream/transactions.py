@@ -22,6 +22,7 @@ from skitai.tasks.task import EXPIRED, Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
+    from skitai.sql import SqlTemplates
     from skitai.sql.rows import Row
     from skitai.sql.statement import Statement
     from skitai.upstream.calls import Calls
@@ -102,6 +103,7 @@ class Transaction(Builders):
         statement: makes a statement of what ``execute`` gets.
         dialect: of the database.
         autocommit: each statement for itself.
+        templates: named statements of the app.
     """
 
     def __init__(
@@ -110,8 +112,9 @@ class Transaction(Builders):
         statement: Callable[..., Statement],
         dialect: str,
         autocommit: bool = False,
+        templates: SqlTemplates | None = None,
     ) -> None:
-        super().__init__(dialect, self)
+        super().__init__(dialect, self, templates)
         self._loop = calls.loop
         self._place = calls.place
         self._options = calls.options

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from skitai.service import Service
+from skitai.sql import SqlTemplates
 from skitai.tasks.errors import OperationTimeout, gateway_code
 from skitai.upstream.calls import Calls, Options, Owner
 from skitai.upstream.databases import SqlDatabase
@@ -26,13 +27,14 @@ class Database:
         self.run = thread.run
         self._loop = thread.loop
         self._service = Service()
+        self.templates = None
         self._place = Place("@lite", DB_SQLITE3, [Member("", 0, str(path))], SqliteBackend)
         self.with_options().execute(TABLE).commit()
 
     def with_options(self, **options):
         shared, cache = self._service.shared, self._service.results
         calls = Calls(self._loop, self._place, Options(**options), Owner(), cache, shared)
-        return SqlDatabase(calls, "sqlite")
+        return SqlDatabase(calls, "sqlite", self.templates)
 
     def numbers(self):
         return [row.n for row in self.with_options().execute("select n from t order by n").fetch()]
@@ -160,3 +162,15 @@ def test_a_transaction_in_a_thread_raises_at_once(database):
             tx.execute("insert into t values (1)")
         with pytest.raises(sqlite3.IntegrityError):
             tx.commit()
+
+
+def test_statements_of_files_are_at_hand_in_transactions_and_cursors_too(database, tmp_path):
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "default.sql").write_text(
+        '<sql name="least">select min(n) as n from t where {this.filter}</sql>'
+    )
+    database.templates = SqlTemplates(tmp_path / "sql")
+    with database.with_options().transaction() as tx:
+        assert tx.least.filter(n__gt=2).execute().one() == {"n": 3}
+    with database.with_options().cursor() as cursor:
+        assert cursor.least.filter(n__gt=3).execute().one() == {"n": 4}
