@@ -123,6 +123,7 @@ class Transaction(Builders):
         self._autocommit = autocommit
         self._session: SqlSession | None = None
         self._closed = False
+        self._gone = False  # it was closed as the client left
         self._broken: BaseException | None = None
         # Statements run in the order in which they were started.
         self._turn = asyncio.Lock()
@@ -160,6 +161,7 @@ class Transaction(Builders):
 
     def cancel(self) -> None:
         """The client left: give the connection back. Any thread."""
+        self._gone = True
         self._loop.call(Task, self._loop, self._close)
 
     @property

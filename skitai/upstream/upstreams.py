@@ -21,7 +21,7 @@ from skitai.upstream.backends import make_backend
 from skitai.upstream.calls import PLAIN, Calls, Options
 from skitai.upstream.databases import CommandDatabase, SqlDatabase
 from skitai.upstream.http.backend import HttpBackend
-from skitai.upstream.http.client import parse_url
+from skitai.upstream.http.url import parse_url
 from skitai.upstream.interfaces import sql_dialect
 from skitai.upstream.kinds import DB_PGSQL, PROTO_HTTP
 from skitai.upstream.place import Place

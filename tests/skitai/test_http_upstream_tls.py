@@ -19,7 +19,6 @@ from skitai.errors import ConfigError
 from skitai.tasks.errors import Failure, NetworkError
 from skitai.tasks.status import STA_NETERR
 from skitai.upstream.http.backend import HttpBackend
-from skitai.upstream.http.client import HttpClient
 from skitai.upstream.http.connecting import tls_context
 from skitai.upstream.http.request import HttpRequest
 from skitai.upstream.interface import Member
@@ -172,17 +171,6 @@ def test_checking_can_be_turned_off(run, pki):
             backend = HttpBackend(server.member(), verify=False)
             assert (await backend.call(get())).content == b"ok"
             await backend.close()
-
-    run(main())
-
-
-def test_urls_of_https(run, pki):
-    async def main():
-        async with ScriptedServer(always_ok, tls=pki.server) as server:
-            client = HttpClient(verify=str(pki.authority))
-            backend = client.backend_for(f"https://127.0.0.1:{server.port}/x")
-            assert (await backend.call(get("/x"))).content == b"ok"
-            await client.close()
 
     run(main())
 

@@ -154,22 +154,16 @@ class HttpBackend:
     async def close(self) -> None:
         """Close all connections; what still runs fails."""
         self._closed = True
-        self.retire()
+        self._max_kept = 0
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         for connection in list(self._connections):
             connection.abort()
         while self._connections:
             if self._emptied is None:
                 self._emptied = self._loop.create_future()
             await asyncio.shield(self._emptied)
-
-    def retire(self) -> None:
-        """Keep no connections any more; requests that run or come are served nevertheless."""
-        self._max_kept = 0
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        for connection in list(self._idle):
-            connection.abort()
 
     # -- one request
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-import uvloop
-from scripted_http_server import Conversation, ScriptedServer, always_ok
 
-from skitai.errors import ConfigError
-from skitai.upstream.http.client import HttpClient, parse_url
 from skitai.upstream.http.proxy_headers import request_headers, response_headers
-from skitai.upstream.http.request import HttpRequest
+from skitai.upstream.http.url import parse_url
 
 
 @pytest.mark.parametrize(
@@ -47,108 +41,6 @@ def test_credentials_in_urls():
 def test_what_is_no_url(url):
     with pytest.raises(ValueError, match=r"URL|[Pp]ort|IPv6"):
         parse_url(url)
-
-
-def test_a_url_with_a_strange_host():
-    async def main():
-        with pytest.raises(ConfigError):
-            HttpClient().backend_for("http://a b/")
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_origins_share_connections_and_credentials_do_not(run):
-    seen = []
-
-    async def script(client: Conversation) -> None:
-        while True:
-            received = await client.request()
-            seen.append((client.number, received.line, received.headers.get("authorization")))
-            await client.answer()
-
-    async def main():
-        async with ScriptedServer(script) as server:
-            client = HttpClient()
-            for text in ("/a?b", "/c", "u:p@/d", "/e"):
-                user, _, target = text.rpartition("@")
-                url = f"http://{user + '@' if user else ''}127.0.0.1:{server.port}{target}"
-                parsed = parse_url(url)
-                backend = client.backend_for(parsed)
-                assert backend is client.backend_for(url)
-                await backend.call(HttpRequest("GET", parsed.target, []))
-            assert len(client) == 2
-            await client.close()
-            assert len(client) == 0
-            await server.until(lambda: server.open == 0)
-
-    run(main())
-    assert seen == [
-        (1, "GET /a?b HTTP/1.1", None),
-        (1, "GET /c HTTP/1.1", None),
-        (2, "GET /d HTTP/1.1", "Basic dTpw"),
-        (1, "GET /e HTTP/1.1", None),
-    ]
-
-
-def test_origins_are_limited_and_those_forgotten_close_their_connections():
-    async def main():
-        async with ScriptedServer(always_ok) as server:
-            client = HttpClient(max_origins=3)
-
-            def origin(user: int) -> str:
-                return f"http://{user}@127.0.0.1:{server.port}/"
-
-            backends = [client.backend_for(origin(user)) for user in range(3)]
-            for backend in backends:
-                await backend.call(HttpRequest("GET", "/", []))
-            client.backend_for(origin(0))  # used last now
-            client.backend_for(origin(3))
-            assert len(client) == 3
-            await server.until(lambda: server.open == 2)
-            assert backends[1].connections == 0
-            assert client.backend_for(origin(0)) is backends[0]
-            assert client.backend_for(origin(2)) is backends[2]
-            # Who still has a forgotten one can use it, but it keeps nothing.
-            assert (await backends[1].call(HttpRequest("GET", "/", []))).content == b"ok"
-            await server.until(lambda: server.open == 2)
-            await client.close()
-
-    asyncio.run(main())
-
-
-def test_origins_in_use_are_forgotten_last():
-    async def main():
-        go_on = asyncio.Event()
-
-        async def script(client: Conversation) -> None:
-            await client.request()
-            await go_on.wait()
-            await client.answer()
-
-        async with ScriptedServer(script) as server:
-            client = HttpClient(max_origins=2)
-
-            def ask(user: int):
-                backend = client.backend_for(f"http://{user}@127.0.0.1:{server.port}/")
-                return backend, asyncio.ensure_future(backend.call(HttpRequest("GET", "/", [])))
-
-            first, job = ask(0)
-            await server.until(lambda: server.open == 1)
-            client.backend_for("http://unused/")
-            client.backend_for("http://other/")
-            assert client.backend_for(f"http://0@127.0.0.1:{server.port}/") is first
-            _, second = ask(1)
-            await server.until(lambda: server.open == 2)
-            _, third = ask(2)  # all are in use: the oldest goes on without being kept
-            assert len(client) == 2
-            go_on.set()
-            for reply in await asyncio.gather(job, second, third):
-                assert reply.content == b"ok"
-            await server.until(lambda: server.open == 0)
-            await client.close()
-
-    asyncio.run(main())
 
 
 # -- proxies
