@@ -66,7 +66,7 @@ def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> Non
     """Answer with an error's own page, or as JSON."""
     exchange = was.exchange
     if exchange.answered:
-        if crash is None:
+        if crash is None and not exchange.gone:
             was.app.logger.error("[%s] the response broke off: %s", was.txnid(), error)
         exchange.abort()
         return

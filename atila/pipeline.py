@@ -307,6 +307,8 @@ class Pipeline:
         """The failed_request hook and event; returns the content of the hook."""
         if was._request is not None:
             was._request.drop_changes()
+        if was.exchange.gone:
+            was.disown_tasks()
         info = (type(exc), exc, exc.__traceback__)
         content: Any = None
         for step in self._hooks["failed_request"]:
@@ -317,6 +319,8 @@ class Pipeline:
         return content
 
     async def _tear_down(self, was: Was) -> None:
+        if was.exchange.gone:
+            was.disown_tasks()
         for step in self._hooks["teardown_request"]:
             await self._attempt("teardown_request hook", step, was)
         for name in ("teardown_request", "request:finished"):

@@ -80,6 +80,10 @@ class Was(AppContext, ResultMethods, CsrfMethods, DeferredMethods):
             self.exchange.when_gone(tasks.cancel)
         return owner
 
+    def disown_tasks(self) -> None:
+        """Tasks from now on are not those of the client that left: hooks have to clear up."""
+        self._owner = owner_of(self.app, None, self.request)
+
     def start_over(self) -> None:
         """Forget what was set for a response that is not sent; called before an error's page."""
         self._response = None

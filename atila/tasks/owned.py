@@ -21,28 +21,38 @@ class RequestTasks:
     Those that have ended are forgotten: a filter may know the request, which would keep itself.
     """
 
-    __slots__ = ("_limit", "_others", "_tasks")
+    __slots__ = ("_gone", "_limit", "_others", "_tasks")
 
     def __init__(self) -> None:
         self._tasks: set[Any] = set()
         self._others: list[Any] = []
         self._limit = KEPT
+        self._gone = False
 
     def add(self, task: Any) -> None:
-        """A task, transaction or stream was started; any thread."""
+        """A task, transaction or stream was started; any thread.
+
+        When the client has left it is cancelled at once.
+        """
         when_done = getattr(task, "when_done", None)
         if when_done is not None:
             self._tasks.add(task)
             when_done(partial(self._tasks.discard, task))
-            return
+        else:
+            self._keep(task)
+        if self._gone:
+            task.cancel()
+
+    def _keep(self, other: Any) -> None:
         others = self._others
-        others.append(task)
+        others.append(other)
         if len(others) > self._limit:
             self._others = [other for other in others if not other.done]
             self._limit = max(KEPT, 2 * len(self._others))
 
     def cancel(self) -> None:
         """The client left."""
+        self._gone = True  # first: other threads may be starting more
         for task in (*list(self._tasks), *self._others):
             if not task.done:
                 task.cancel()

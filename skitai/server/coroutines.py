@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from skitai.server.exchange import Exchange
 
@@ -24,12 +25,13 @@ def spawn(exchange: Exchange, coroutine: Coroutine[Any, Any, None]) -> None:
     if sys.version_info >= (3, 12):
         # PERF: an eager task that never waits is not scheduled at all.
         task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        cancel: Callable[[], object] = task.cancel
     else:
         task = loop.create_task(coroutine)
-    # The bound method also keeps the task alive as long as the exchange.
-    if exchange.gone:
-        loop.call_soon(task.cancel)  # not before it has begun: it has to clear up too
-    elif exchange.on_gone is None:
-        exchange.on_gone = task.cancel
+        # Not before it has begun: one that never does would not clear up.
+        cancel = partial(loop.call_soon, task.cancel)
+    # This also keeps the task alive as long as the exchange.
+    if exchange.on_gone is None and not exchange.gone:
+        exchange.on_gone = cancel
     else:
-        exchange.when_gone(task.cancel)
+        exchange.when_gone(cancel)

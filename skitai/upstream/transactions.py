@@ -79,17 +79,18 @@ class Ending(Result):
         return self
 
 
-_CLOSED = "the transaction is closed already"
-
-
 class _Ended:
-    """What is left of a transaction behind its end."""
+    """What is left of a transaction behind its end; ``error`` says why it has ended."""
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        self.error = error
 
     def run(self, *_: object) -> NoReturn:
-        raise RuntimeError(_CLOSED)
+        raise self.error()
 
 
-_ENDED = _Ended()
+_ENDED = _Ended(lambda: RuntimeError("the transaction is closed already"))
+_LEFT = _Ended(lambda: TaskCancelled("the client left, and the transaction was closed"))
 
 
 class Transaction(Builders):
@@ -123,7 +124,7 @@ class Transaction(Builders):
         self._autocommit = autocommit
         self._session: SqlSession | None = None
         self._closed = False
-        self._gone = False  # it was closed as the client left
+        self._end = _ENDED
         self._broken: BaseException | None = None
         # Statements run in the order in which they were started.
         self._turn = asyncio.Lock()
@@ -161,7 +162,7 @@ class Transaction(Builders):
 
     def cancel(self) -> None:
         """The client left: give the connection back. Any thread."""
-        self._gone = True
+        self._end = _LEFT
         self._loop.call(Task, self._loop, self._close)
 
     @property
@@ -201,7 +202,7 @@ class Transaction(Builders):
 
     async def _opened(self) -> SqlSession:
         if self._closed:
-            raise request_failure(RuntimeError(_CLOSED))
+            raise request_failure(self._end.error())
         if self._session is None:
             autocommit = self._autocommit
             session: SqlSession = await self._place.cluster.use(
@@ -213,7 +214,7 @@ class Transaction(Builders):
     async def _commit(self) -> Reply:
         async with self._turn:
             if self._closed:
-                raise request_failure(RuntimeError(_CLOSED))
+                raise request_failure(self._end.error())
             if isinstance(self._broken, OperationTimeout):
                 raise timeout_failure(self._broken)
             if self._broken is not None:
@@ -235,7 +236,8 @@ class Transaction(Builders):
         async with self._turn:
             session, self._session, self._closed = self._session, None, True
             # The request that owns it shall be freed without the collector.
-            self._own, self._runner, self._statement = None, _ENDED, _ENDED.run
+            ended = self._end
+            self._own, self._runner, self._statement = None, ended, ended.run
             if session is not None:
                 await session.close()
         return Reply(None)

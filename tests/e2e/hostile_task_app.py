@@ -501,7 +501,7 @@ HOOKED = """
     import atila
 
     app = atila.Atila(__name__)
-    counts = {"before": 0, "finish": 0, "failed": 0, "teardown": 0}
+    counts = {"before": 0, "finish": 0, "failed": 0, "teardown": 0, "cleared": 0}
 
 
     @app.before_request
@@ -526,6 +526,8 @@ HOOKED = """
     @app.teardown_request
     def teardown(was):
         counts["teardown"] += 1
+        if was.request.args.get("clear"):
+            counts["cleared"] += was.Subprocess("echo 1", filter=int).fetch()
 
 
     @app.route("/counts")
@@ -539,7 +541,7 @@ HOOKED = """
 
 
     @app.route("/map_for_nobody")
-    def map_for_nobody(was):
+    def map_for_nobody(was, clear=None):
         while not was.exchange.gone:
             time.sleep(0.01)
         return was.Map(x=was.Thread(lambda: 1))

@@ -230,6 +230,13 @@ def test_every_request_is_torn_down_once(path, service, browser):
     eventually(lambda: balance(service), "the end of all requests")
 
 
+def test_hooks_at_the_end_have_tasks_also_when_the_client_has_left(service):
+    connection = service.connect()
+    connection.sendall(b"GET /hooked/map_for_nobody?clear=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.close()
+    eventually(lambda: service.get("/hooked/counts").json()["cleared"] == 1, "the hook's task")
+
+
 @pytest.mark.parametrize("how", ["replace=1", "break=1"])
 def test_an_answer_of_an_upstream_that_is_not_passed_on_frees_its_connection(
     how, browser, upstream
