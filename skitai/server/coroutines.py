@@ -6,6 +6,7 @@ The app handler starts the endpoints of ``async def`` routes here.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,17 @@ def spawn(exchange: Exchange, coroutine: Coroutine[Any, Any, None]) -> None:
         cancel: Callable[[], object] = task.cancel
     else:
         task = loop.create_task(coroutine)
-        # Not before it has begun: one that never does would not clear up.
-        cancel = partial(loop.call_soon, task.cancel)
+        cancel = partial(_cancel, loop, task)
     # This also keeps the task alive as long as the exchange.
     if exchange.on_gone is None and not exchange.gone:
         exchange.on_gone = cancel
     else:
         exchange.when_gone(cancel)
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    coroutine: Any = task.get_coro()
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        loop.call_soon(task.cancel)  # one that never began would not clear up
+    else:
+        task.cancel()
