@@ -12,6 +12,8 @@ import jinja2
 from jinja2.runtime import Context
 from jinja2.utils import internalcode, missing
 
+from skitai.sql import Row
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
@@ -25,6 +27,7 @@ _OF_WAS = {
 }
 # Names that mean a method of every dictionary, whatever its keys.
 _DICT_METHODS = frozenset(dir(dict))
+_ROWS: frozenset[type] = frozenset((dict, Row))
 
 
 def is_plain(name: str | None) -> bool:
@@ -150,7 +153,7 @@ class Environment(jinja2.Environment):
         """``obj.attribute`` in a template: an attribute, else an item."""
         # PERF: rows of tables are dictionaries. Jinja2 asks for the attribute first; its exception
         # costs 75 of 175 us for a page with 50 rows of 3 values.
-        if type(obj) is dict and attribute not in _DICT_METHODS:
+        if type(obj) in _ROWS and attribute not in _DICT_METHODS:
             value = obj.get(attribute, missing)
             return self.undefined(obj=obj, name=attribute) if value is missing else value
         try:

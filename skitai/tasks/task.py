@@ -272,6 +272,11 @@ class Task(Awaitable):
         if not self.done:
             self._loop.call(self._rearm)
 
+    @property
+    def on_loop(self) -> bool:
+        """Whether the caller is on the loop, where nothing may wait in a thread's way."""
+        return self._loop.here()
+
     def get_timeout(self) -> float:
         """Seconds that are left, 0 when the deadline has passed."""
         return max(0.0, self._deadline - monotonic())
