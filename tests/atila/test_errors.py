@@ -433,7 +433,12 @@ def test_the_iterator_of_a_coroutine_may_fail_too(log):
 
 def test_a_page_for_a_request_that_was_refused_meanwhile_is_not_rendered(log):
     app = Atila("refused")
-    app.error_handler(404)(lambda was, error: "rendered")
+
+    @app.error_handler(404)
+    async def render(was, error):
+        await asyncio.sleep(0)
+        return "rendered"
+
     driver = Driver(app)
 
     async def run():

@@ -143,7 +143,7 @@ def framing_cases() -> list[Case]:
         refused("unknown method", b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
         refused("tunnel", b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501),
         refused("chunk size, nowhere", begin.replace(b"echo", b"nothing")
-                + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+                + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, 404),
         refused("expectation", head("POST", "/echo", "Expect: x", "Content-Length: 1"), 417),
     ]  # fmt: skip
 

@@ -27,6 +27,7 @@ SERVE = """
     from hostile_app import main_app, meta_app, second_app
 
     if __name__ == "__main__":
+        skitai.register_g ("books", "authors")
         with skitai.preference () as pref:
             pref.set_static ("/static", "static")
             skitai.mount ("/", main_app (), pref, name = "main", subscribe = "second")

@@ -63,8 +63,8 @@ def test_installing_again_replaces(restored):
 def test_an_exception_that_can_not_be_written_is_named():
     class Strange(Exception):
         @property
-        def __notes__(self):
-            raise KeyError("no notes")
+        def __suppress_context__(self):
+            raise KeyError("no context")
 
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
