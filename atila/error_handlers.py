@@ -90,6 +90,8 @@ class ErrorHandlers:
         response.fields = list(fields or ())
         data = error_data(was.exchange, error, shown_cause(error, crash), was.app.debug)
         content = await invoke(step, was, data)
+        if was.exchange.answered:
+            return  # while the page was made its body was refused
         if not content:
             answer_error(was, error, crash)
         elif is_stream(content):

@@ -443,7 +443,8 @@ def test_a_page_for_a_request_that_was_refused_meanwhile_is_not_rendered(log):
 
     async def run():
         channel = Channel()
-        exchange = Exchange(channel, Request("POST", "/no", "/no", "", "1.1", HTML), True)
+        html = {"accept": "text/html"}
+        exchange = Exchange(channel, Request("POST", "/no", "/no", "", "1.1", html), True)
         exchange.body = RequestBody(None)
         driver._handler.handle(exchange)
         exchange.fail(HTTPError(400, "a broken chunk"))
