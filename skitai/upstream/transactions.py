@@ -192,12 +192,13 @@ class Transaction(Builders):
                 session = await self._opened()
                 return await session.execute(statement)
             except Failure as failure:
-                self._broken = failure.error
+                self._broken = self._broken or failure.error  # later ones only follow from it
                 raise
             except asyncio.CancelledError as exc:
                 text = "a statement of the transaction was broken off"
                 expired = exc.args == (EXPIRED,)
-                self._broken = OperationTimeout(text) if expired else TaskCancelled(text)
+                why = OperationTimeout(text) if expired else TaskCancelled(text)
+                self._broken = self._broken or why
                 raise
 
     async def _opened(self) -> SqlSession:

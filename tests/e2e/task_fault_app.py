@@ -114,7 +114,8 @@ SERVICE = """
 
     @app.route("/row/map")
     def mapped(was, alias="@pg", seconds: float = 0.0, timeout: float = 10.0):
-        return was.Map(n__one__n=row(was, alias, seconds, timeout), other=row(was, alias))
+        other = row(was, alias, timeout=timeout)
+        return was.Map(n__one__n=row(was, alias, seconds, timeout), other=other)
 
 
     @app.route("/row/thread_pass")

@@ -55,6 +55,17 @@ def test_a_commit_behind_a_statement_whose_deadline_passed_fails(reach):
     assert names(reach) == ["b"]
 
 
+def test_a_commit_says_what_went_wrong_first(reach):
+    with reach.db("@db", transaction=True, timeout=0.3) as tx:
+        tx.insert("city").set(name="a").execute()
+        with pytest.raises(OperationTimeout):
+            tx.execute(ENDLESS)
+        with pytest.raises(Exception, match=r"broken off|rolled back|no such table"):
+            tx.execute("select * from nowhere")
+        with pytest.raises(OperationTimeout):
+            tx.commit()
+
+
 def test_a_commit_behind_a_statement_that_found_no_connection_fails(reach, monkeypatch):
     with reach.db("@db", transaction=True) as tx:
         cluster = tx._place.cluster
