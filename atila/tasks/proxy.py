@@ -40,13 +40,20 @@ class ProxyPass(Deferred):
 
     async def resolve(self, was: Was) -> Any:
         place, base = was.upstreams.service(was.task_owner, self._alias)
+        expired = False
+
+        def give_up() -> None:
+            nonlocal expired
+            expired = True  # the message gets lost on its way here in Python 3.10
+            opening.cancel(EXPIRED)
+
         # Not wait_for: who waits for a connection, or watches a member, has to know why it ends.
-        patience = Patience(self._timeout, lambda: opening.cancel(EXPIRED))
+        patience = Patience(self._timeout, give_up)
         opening = asyncio.ensure_future(open_relay(was.exchange, place, base, self._path, patience))
         try:
             return Proxied(await opening)
-        except asyncio.CancelledError as exc:
-            if exc.args != (EXPIRED,):
+        except asyncio.CancelledError:
+            if not expired:
                 opening.add_done_callback(_close)  # the client left, maybe in the same moment
                 raise
             error = OperationTimeout(f"{place.name} has not answered for {self._timeout:g} s")
