@@ -6,7 +6,7 @@ SERVE = """
 
     if __name__ == "__main__":
         # So that a test need not wait for a minute until a member is tried again.
-        skitai.upstream.cluster.DEAD_SECONDS = 1.0
+        skitai.upstream.cluster.DEAD_SECONDS = 0.5
         with skitai.preference() as pref:
             pref.securekey = "0123456789abcdef0123456789abcdef"
             skitai.alias("@pg", skitai.DB_PGSQL, "{pg}", max_conns=4)

@@ -171,6 +171,7 @@ class Clients:
 
     def _ask_on(self, number: int) -> None:
         paths = [path.replace("=1", "=0.05").replace("+1", "+0.05") for path in SHORT]
+        paths = [path.replace("/second", "/ok") for path in paths]
         paths += ["/process?seconds=0.05", "/row/map", "/row/thread_pass", "/rows/generator"]
         while not self._enough.is_set():
             path = paths[number % len(paths)]

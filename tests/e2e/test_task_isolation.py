@@ -22,7 +22,7 @@ from tests.skitai.postgresql_server import running_postgresql
 pytestmark = pytest.mark.e2e
 
 CLIENTS = 40
-REQUESTS = 130  # of each client
+REQUESTS = 126  # of each client
 DATA = (
     "plain", "generator", "async", "then", "then_async", "map", "page", "thread_pass", "process",
     "transaction", "rows",

@@ -287,7 +287,9 @@ def test_a_database_that_goes_and_comes_back_under_load(how, service, pg):
 def test_a_database_that_falls_silent_is_504_and_no_standstill(service, pg):
     pg.freeze()
     try:
-        answers = [timed(lambda r=route: ask(service, f"/row/{r}?timeout=0.3")) for route in ROUTES]
+        with ThreadPoolExecutor(len(ROUTES)) as clients:
+            paths = [f"/row/{route}?timeout=0.3" for route in ROUTES]
+            answers = list(clients.map(lambda path: timed(lambda: ask(service, path)), paths))
     finally:
         pg.thaw()
     assert {status for status, _ in answers} <= {504, 503}
