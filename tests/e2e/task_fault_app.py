@@ -196,6 +196,19 @@ SERVICE = """
             events.append("rows_sleeping closed")
 
 
+    @app.route("/many", coroutine=True)
+    def many(was, rounds: int = 20):
+        total = 0
+        for _ in range(rounds):
+            group = yield was.Tasks(
+                [row(was) for _ in range(20)], [was.get("@up/ok") for _ in range(10)],
+                [was.db("@lite").execute("select 1") for _ in range(10)],
+                [was.Thread(len, "x") for _ in range(10)],
+            )
+            total += len(group.fetch())
+        return was.API(total=total)
+
+
     # -- executors
 
     @app.route("/command", coroutine=True)

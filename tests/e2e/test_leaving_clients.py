@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import random
 import socket
@@ -258,32 +259,53 @@ async def come_and_leave_often(port: int, numbers: range) -> None:
     await asyncio.gather(*[client() for _ in range(AT_ONCE)])
 
 
-def test_two_thousand_leave_nothing_in_the_worker(world):
+class Growth:
+    """What the worker holds; ``check`` fails when that has become more."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        (self._worker,) = world.service.workers()
+        self._before = self._settled()
+        self._memory = self._resident()
+
+    def _resident(self) -> int:
+        memory: int = psutil.Process(self._worker).memory_info().rss
+        return memory
+
+    def _settled(self) -> dict[str, Any]:
+        nothing_is_left(self._world)
+        eventually(lambda: self._world.state()["tasks"] == [], "the end of all coroutines")
+        return self._world.state()
+
+    def check(self) -> None:
+        now = self._settled()
+        # Connections and threads that are kept for others may be a few more, by chance.
+        for what, some in (("descriptors", 12), ("threads", 8)):
+            before = collections.Counter(self._before[what])
+            more = collections.Counter(now[what]) - before
+            assert more.total() <= some, (what, more)
+        assert self._world.connections() <= MAX_CONNECTIONS
+        assert len(self._world.children()) <= 4
+        assert self._resident() - self._memory < 16 << 20
+        assert self._world.service.workers() == [self._worker]
+
+
+def test_ten_thousand_tasks_leave_nothing_in_the_worker(world):
+    def ask() -> None:
+        assert world.service.get("/many?rounds=100").json() == {"total": 5000}
+
+    ask()
+    growth = Growth(world)
+    for _ in range(2):
+        ask()
+    growth.check()
+
+
+def test_two_thousand_who_leave_leave_nothing_in_the_worker(world):
     service = world.service
-    (worker,) = service.workers()
-    memory = psutil.Process(worker).memory_info
     asyncio.run(come_and_leave_often(service.port, range(400)))
-    nothing_is_left(world)
-    eventually(lambda: world.state()["tasks"] == [], "the end of all coroutines")
-    before, warm = world.state(), memory().rss
+    growth = Growth(world)
     asyncio.run(come_and_leave_often(service.port, range(1000, 1000 + LEAVERS)))
-    nothing_is_left(world)
-    eventually(lambda: world.state()["tasks"] == [], "the end of all coroutines")
-    after = world.state()
-
-    def grown(what: str) -> dict[str, int]:
-        return {
-            name: after[what].count(name) - before[what].count(name)
-            for name in set(after[what])
-            if after[what].count(name) > before[what].count(name)
-        }
-
-    # Connections and threads that are kept for others may be a few more, by chance.
-    assert sum(grown("descriptors").values()) <= 12, grown("descriptors")
-    assert sum(grown("threads").values()) <= 8, grown("threads")
-    assert world.connections() <= MAX_CONNECTIONS
-    assert memory().rss - warm < 16 << 20
-    assert len(world.children()) <= 4
-    assert service.workers() == [worker]
+    growth.check()
     for line in ("never retrieved", "was never awaited", "Task was destroyed", "Fatal"):
         assert line not in service.log()
