@@ -198,6 +198,8 @@ class Cluster:
     def _answered(self, node: Node) -> None:
         if node.failures:
             node.failures = 0
+            if len(self._nodes) == 1:
+                return  # it was never left out
             log.info("%s: %s answers again", self._name, node.name)
 
     def _failed(self, node: Node, why: object) -> None:

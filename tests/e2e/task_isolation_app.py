@@ -93,6 +93,10 @@ ROUTES = """
         return found(was, token)
 
 
+    def same(token):
+        return token
+
+
     def in_process(token):
         try:
             return f"{current.request.uri} in a process"
@@ -278,6 +282,47 @@ ROUTES = """
         def proxy(was, token):
             begin(was, token)
             return was.ProxyPass("@up", "/echo/" + token)
+
+        @app.route("/deadlines")
+        async def deadlines(was, count: int):
+            # Tasks whose deadline may pass at any moment, also when the answer is on its way.
+            outcomes = {"right": 0, "late": 0, "wrong": []}
+
+            def start(token, timeout):
+                select = "select %s as token, pg_sleep(random() / 50)"
+                busy = (
+                    "with recursive n (i) as (select 1 union all select i + 1 from n where i < ?) "
+                    "select ? as token, max(i) from n"
+                )
+                return random.choice([
+                    lambda: was.db("@pg", timeout=timeout, filter=one).execute(select, token),
+                    lambda: was.db("@lite", timeout=timeout, filter=one).execute(
+                        busy, random.randrange(20_000), token
+                    ),
+                    lambda: was.get("@up/echo/" + token, headers={"X-Sent": token}, timeout=timeout,
+                                    filter=lambda text: text.split()[1], use_cache=False),
+                    lambda: was.Thread(later, args=(token,), timeout=timeout),
+                    lambda: was.Process(same, args=(token,), timeout=timeout),
+                ])()
+
+            async def try_on():
+                while numbers:
+                    token = f"t-{numbers.pop()}-0"
+                    task = await start(token, random.random() / 20 + 0.001)
+                    if task.error is not None:
+                        outcomes["late"] += isinstance(task.error, TimeoutError)
+                    elif task.fetch() == token:
+                        outcomes["right"] += 1
+                    else:
+                        outcomes["wrong"].append([token, task.fetch()])
+
+            numbers = list(range(count))
+            await asyncio.gather(*[try_on() for _ in range(40)])
+            return was.API(outcomes)
+
+        def later(token):
+            pause()
+            return token
 
         @app.route("/failing/<token>", methods=["GET", "POST"], coroutine=True)
         def failing(was, token):

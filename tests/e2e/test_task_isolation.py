@@ -11,13 +11,17 @@ import json
 import re
 import threading
 from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import task_isolation_app
-from live_service import PATIENCE
+from live_service import PATIENCE, LiveService
 from rude_upstream import rude_upstream
 
 from tests.skitai.postgresql_server import running_postgresql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.e2e
 
@@ -111,19 +115,30 @@ class Client:
         return "" if len(tokens) >= least and set(tokens) == {token} else "tokens"
 
 
-def test_what_belongs_to_a_request_stays_with_it(launch):
+@pytest.fixture(scope="module")
+def service(launch_once: Any) -> Iterator[LiveService]:
     with running_postgresql() as pg, rude_upstream() as upstream:
         address = f"{pg.address}/{pg.new_database()}"
-        service = launch(task_isolation_app.files(address, upstream.port))
-        together = threading.Barrier(CLIENTS)
-        clients = [Client(number, service.port) for number in range(CLIENTS)]
-        threads = [threading.Thread(target=client.run, args=(together,)) for client in clients]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert [problem for client in clients for problem in client.problems][:5] == []
-        answered = sum((client.answered for client in clients), Counter())
-        assert answered.total() == CLIENTS * REQUESTS > 5000
-        assert set(answered) == set(KINDS)
-        assert "Traceback" not in service.log()
+        yield launch_once(task_isolation_app.files(address, upstream.port))
+
+
+def test_what_belongs_to_a_request_stays_with_it(service):
+    together = threading.Barrier(CLIENTS)
+    clients = [Client(number, service.port) for number in range(CLIENTS)]
+    threads = [threading.Thread(target=client.run, args=(together,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [problem for client in clients for problem in client.problems][:5] == []
+    answered = sum((client.answered for client in clients), Counter())
+    assert answered.total() == CLIENTS * REQUESTS > 5000
+    assert set(answered) == set(KINDS)
+    assert "Traceback" not in service.log()
+
+
+def test_an_answer_that_comes_too_late_is_never_that_of_another_task(service):
+    outcomes = service.get("/deadlines?count=3000").json()
+    assert outcomes["wrong"] == []
+    assert outcomes["right"] + outcomes["late"] == 3000
+    assert min(outcomes["right"], outcomes["late"]) > 100
