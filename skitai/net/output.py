@@ -27,6 +27,11 @@ KEEP_GIL_SIZE = 64 * 1024
 _send_keeping_gil = ctypes.PyDLL(None, use_errno=True).send
 
 
+def output_of(transport: Any, loop: asyncio.AbstractEventLoop) -> TcpOutput:
+    """The output for an accepted connection."""
+    return TcpOutput(transport, loop)
+
+
 class TcpOutput:
     """Ordered, non-blocking output of one connection.
 

@@ -11,10 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import HTTPError
-from skitai.net.output import TcpOutput
+from skitai.net.output import output_of
 from skitai.server.body import RequestBody
 from skitai.server.exchange import ClientGone, Exchange
 from skitai.server.files import FilePart, FileSender
+from skitai.server.tunnel import TcpTunnel
 from skitai.wire import http1
 from skitai.wire.errors import MalformedRequest
 from skitai.wire.request import Request
@@ -22,8 +23,11 @@ from skitai.wire.request import Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skitai.net.output import TcpOutput
     from skitai.server.core import Server
-    from skitai.server.representation import Head
+    from skitai.server.representation import Fields, Head
+    from skitai.server.tunnel import Receiver
+    from skitai.wire.request import UpgradeRequest
 
 MAX_PIPELINED = 16
 LINGER_SECONDS = 2.0
@@ -94,7 +98,7 @@ class Connection:
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.peer = (peer[0], peer[1])
-        self._output = TcpOutput(transport, self.server.loop)
+        self._output = output_of(transport, self.server.loop)
         if not self.server.opened(self):
             self._refuse(HTTPError(503, "too many connections"))
 
@@ -162,6 +166,16 @@ class Connection:
             self._deaf = True
         self._admit(Exchange(self, request, keep_alive))
 
+    def upgrade_received(self, request: UpgradeRequest) -> None:
+        if self._deaf:
+            return
+        # Whatever the answer is, HTTP ends with it. What the client sends before is for the other
+        # protocol.
+        self._deaf = self._paused = True
+        self._transport.pause_reading()
+        # Not now: the parser is about to say what came behind the head.
+        self.server.loop.call_soon(self._admit_upgrade, Exchange(self, request, False))
+
     def request_started(self, request: Request, keep_alive: bool, length: int | None) -> None:
         if self._deaf:
             return
@@ -203,6 +217,10 @@ class Connection:
             self._paused = True
             self._transport.pause_reading()
 
+    def _admit_upgrade(self, exchange: Exchange) -> None:
+        if self._output.fd >= 0:
+            self._admit(exchange)
+
     def _begin(self, exchange: Exchange) -> None:
         try:
             if exchange.failure is None:
@@ -218,7 +236,8 @@ class Connection:
         exchange = self._active = self._waiting.popleft()
         self._started = self.server.clock.now
         waiting = self._waiting
-        if self._paused and len(waiting) < MAX_PIPELINED and self._receiving not in waiting:
+        room = len(waiting) < MAX_PIPELINED and self._receiving not in waiting
+        if self._paused and room and not self._deaf:
             self._paused = False
             self._transport.resume_reading()
         self._begin(exchange)
@@ -293,14 +312,15 @@ class Connection:
             exchange.bytes_sent += len(data)
             return output.send(http1.encode_chunk(data) if self._chunked else data)
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, exchange: Exchange, trailers: Fields | None) -> None:
+        last = http1.encode_last_chunk(trailers) if trailers else http1.LAST_CHUNK
         with self._output.lock:
             if self._active is not exchange:
                 return
             if not exchange.keep_alive:
                 self._deaf = True
             if self._chunked:
-                self._output.send(http1.LAST_CHUNK)
+                self._output.send(last)
             self._active = None
         self._finished(exchange, exchange.keep_alive)
 
@@ -312,6 +332,23 @@ class Connection:
         # look like an orderly end.
         abort = self._transport.abort if self._chunked else self._output.reset
         self.server.loop.call_soon_threadsafe(abort)
+
+    def tunnel(self, exchange: Exchange, head: Head, receiver: Receiver) -> TcpTunnel:
+        server = self.server
+        fields = http1.encode_fields(head.fields or []) + http1.encode_upgrade(exchange.request)
+        data = http1.encode_head(head, fields, server.clock.date)
+        with self._output.lock:
+            if self._active is not exchange:
+                raise ClientGone
+            self._output.send(data)
+            self._active = None
+        exchange.answered = True
+        exchange.status, exchange.bytes_sent = head.status, 0
+        tunnel = TcpTunnel(server, exchange, self._transport, self._output, receiver)
+        server.replaced(self, tunnel)
+        self._transport.set_protocol(tunnel)
+        server.loop.call_soon(tunnel.begin, self._parser.held or b"")
+        return tunnel
 
     def when_writable(self, callback: Callable[[], None]) -> None:
         self._output.when_writable(callback)

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from skitai.server.clock import Clock
-from skitai.server.connection import Connection
+from skitai.server.negotiation import Negotiator
 
 if TYPE_CHECKING:
     import socket
@@ -73,12 +73,17 @@ class Server:
         self._tick()
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return Connection(self)  # type: ignore[return-value]  # a duck-typed Protocol, with slots
+        return Negotiator(self)  # type: ignore[return-value]  # a duck-typed Protocol, with slots
 
     def opened(self, connection: Tended) -> bool:
         """Register a connection; False when there are too many."""
         self._connections.add(connection)
         return len(self._connections) <= self.settings.max_connections
+
+    def replaced(self, connection: Tended, successor: Tended) -> None:
+        """Go on with another one on the same transport."""
+        self._connections.discard(connection)
+        self._connections.add(successor)
 
     def closed(self, connection: Tended) -> None:
         """Forget a connection."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skitai.server.core import Server
     from skitai.server.files import FilePart
     from skitai.server.representation import Fields, Head
+    from skitai.server.tunnel import Receiver, Tunnel
     from skitai.wire.request import Request
 
 log = logging.getLogger("skitai")
@@ -38,7 +39,7 @@ class ClientGone(Exception):
 class Channel(Protocol):
     """What an exchange needs from the protocol below it; one class per HTTP version.
 
-    Every method but ``expect_body`` may be called from any thread.
+    Methods may be called from any thread unless they say that they are for the loop.
     """
 
     server: Server
@@ -54,11 +55,15 @@ class Channel(Protocol):
     def write(self, exchange: Exchange, data: bytes) -> bool:
         """Send a piece of the body; False when the client is slower than the app."""
 
-    def end(self, exchange: Exchange) -> None:
-        """Complete the body and end the exchange."""
+    def end(self, exchange: Exchange, trailers: Fields | None) -> None:
+        """Complete the body, with fields behind it where the protocol has them, and end the
+        exchange."""
 
     def abort(self, exchange: Exchange) -> None:
         """Break the response off so that the client notices."""
+
+    def tunnel(self, exchange: Exchange, head: Head, receiver: Receiver) -> Tunnel:
+        """Accept the other protocol that the client asks for; on the loop."""
 
     def when_writable(self, callback: Callable[[], None]) -> None:
         """Call back, on the loop, when the client has caught up or is gone."""
@@ -69,7 +74,7 @@ class Channel(Protocol):
         """Send a head and parts of an open file; takes the descriptor over."""
 
     def expect_body(self, exchange: Exchange) -> None:
-        """Tell a waiting client to send its body (RFC 9110, 10.1.1)."""
+        """Tell a waiting client to send its body (RFC 9110, 10.1.1); on the loop."""
 
     def hold_body(self, exchange: Exchange) -> None:
         """Read no more of the body until ``resume_body``; on the loop."""
@@ -278,9 +283,26 @@ class Exchange:
             return True
         return self.channel.write(self, data)
 
-    def end(self) -> None:
-        """Complete a started response."""
-        self.channel.end(self)
+    def end(self, trailers: Fields | None = None) -> None:
+        """Complete a started response.
+
+        Parameters:
+            trailers: fields behind the body; lost where the protocol has no place for them, which
+                is in HTTP/1 a body of known length.
+        """
+        self.channel.end(self, trailers)
+
+    def tunnel(self, head: Head, receiver: Receiver) -> Tunnel:
+        """Go on in the protocol that ``request.protocol`` names; on the loop.
+
+        Parameters:
+            head: status 101 and the fields of the other protocol's handshake; those of the change
+                itself are added, and it becomes 200 where the HTTP version has it so (RFC 8441).
+            receiver: gets what the client sends; nothing before this method has returned.
+
+        Raises ``ClientGone``.
+        """
+        return self.channel.tunnel(self, head, receiver)
 
     def abort(self) -> None:
         """Break off a started response: the client sees an incomplete body."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from skitai.server.exchange import ClientGone
+
 if TYPE_CHECKING:
     from skitai.net.output import TcpOutput
     from skitai.server.exchange import Exchange
 
 FilePart = bytes | tuple[int, int]
+PIECE_SIZE = 64 * 1024
 TURN_SIZE = 1024 * 1024
 CHUNK_SIZE = 128 * 1024
 
@@ -94,3 +97,61 @@ class FileSender:
         if start + sent < stop:
             self._parts.append((start + sent, stop))
         return sent
+
+
+class FileReader:
+    """Writes the same through the exchange, for channels that can't use sendfile.
+
+    Everything but the constructor runs on the loop.
+
+    Parameters: those of ``FileSender``, without the output.
+    """
+
+    __slots__ = ("_descriptor", "_exchange", "_parts")
+
+    def __init__(self, exchange: Exchange, descriptor: int, parts: list[FilePart]) -> None:
+        self._exchange = exchange
+        self._descriptor = descriptor
+        self._parts = [] if exchange.request.method == "HEAD" else list(reversed(parts))
+
+    def run(self) -> None:
+        """Send until everything is out, the client is slow, or it is another one's turn."""
+        exchange = self._exchange
+        budget = TURN_SIZE
+        try:
+            while self._parts and not exchange.gone:
+                piece = self._next()
+                budget -= len(piece)
+                if not exchange.write(piece):
+                    exchange.when_writable(self.run)
+                    return
+                if budget <= 0:
+                    exchange.channel.server.loop.call_soon(self.run)
+                    return
+        except ClientGone:
+            exchange.gone = True
+        except OSError as exc:
+            self.close()
+            exchange.crash(exc)
+            return
+        self.close()
+        if not exchange.gone:
+            exchange.end()
+
+    def close(self) -> None:
+        """Give the file back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _next(self) -> bytes:
+        part = self._parts.pop()
+        if isinstance(part, bytes):
+            return part
+        start, stop = part
+        piece = os.pread(self._descriptor, min(stop - start, PIECE_SIZE), start)
+        if not piece:
+            raise OSError("the file became shorter while it was sent")
+        if start + len(piece) < stop:
+            self._parts.append((start + len(piece), stop))
+        return piece

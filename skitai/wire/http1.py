@@ -14,10 +14,11 @@ import httptools
 
 from skitai.errors import REASONS
 from skitai.wire.errors import MalformedRequest
-from skitai.wire.request import HOST, Request, split_target
+from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+UPGRADES = frozenset(("websocket",))  # protocols that handlers may go on in
 
 _METHODS = {
     name.encode(): name
@@ -37,6 +38,9 @@ class RequestSink(Protocol):
     def request_received(self, request: Request, keep_alive: bool) -> None:
         """A whole request without a body."""
 
+    def upgrade_received(self, request: UpgradeRequest) -> None:
+        """A request to go on in another protocol; the last one of the connection."""
+
     def request_started(self, request: Request, keep_alive: bool, length: int | None) -> None:
         """A head whose body follows; ``length`` is in bytes, None when the body is chunked."""
 
@@ -55,6 +59,10 @@ class RequestParser:
         max_line: bytes a request target may have; more is 414.
         max_head: bytes all headers together may have; more is 431.
         max_headers: fields a head may have; more is 431.
+
+    Attributes:
+        in_message: the head or the body of a request is incomplete.
+        held: what came behind a request for another protocol; None before.
     """
 
     __slots__ = (
@@ -72,6 +80,7 @@ class RequestParser:
         "_sink",
         "_target",
         "_upgrading",
+        "held",
         "in_message",
     )
 
@@ -83,6 +92,7 @@ class RequestParser:
         self._max_headers = max_headers
         self._parser = httptools.HttpRequestParser(self)
         self._muted = False
+        self.held: bytes | None = None
         # per message
         self.in_message = False
         self._completed = False
@@ -95,7 +105,10 @@ class RequestParser:
         self._upgrading = False
 
     def feed(self, data: bytes) -> None:
-        """Parse ``data``. Raises ``MalformedRequest``; nothing may be fed after that."""
+        """Parse ``data``. Raises ``MalformedRequest``; nothing may be fed after that.
+
+        Nothing may be fed after a request for another protocol either.
+        """
         self._fed += len(data)
         self._completed = False
         self.in_message = True
@@ -107,6 +120,9 @@ class RequestParser:
                     break
                 except httptools.HttpParserUpgrade as exc:
                     rest = memoryview(rest)[exc.args[0] :]
+                    if self.held is not None:
+                        self.held = bytes(rest)
+                        break
                     self._continue_after_upgrade()
         except httptools.HttpParserCallbackError as exc:
             # The wrapper hides what a callback raised; it is either our verdict or a bug to show.
@@ -170,6 +186,14 @@ class RequestParser:
                 self._has_body = True
                 self._upgrading = parser.should_upgrade()
                 self._sink.request_started(request, keep_alive, length)
+                return
+        if "upgrade" in headers and method == "GET" and parser.should_upgrade():
+            protocol = headers["upgrade"].lower()
+            if protocol in UPGRADES:
+                self.held = b""
+                self._reset()
+                offer = UpgradeRequest(target, path, query, version, headers, protocol)
+                self._sink.upgrade_received(offer)
                 return
         # PERF: a request without a body reaches the sink in one call instead of two, and `_reset`
         # is written out: 0.1 us of 11 us a request.
@@ -389,6 +413,16 @@ def encode_fields(fields: list[tuple[str, str]]) -> bytes:
         if name.lower() not in _OURS:
             lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode("latin-1")
+
+
+def encode_upgrade(request: Request) -> bytes:
+    """The lines that accept a change of protocol (RFC 9110, 15.2.2)."""
+    return f"Connection: Upgrade\r\nUpgrade: {request.protocol}\r\n".encode("ascii")
+
+
+def encode_last_chunk(trailers: list[tuple[str, str]]) -> bytes:
+    """The end of a chunked body, with fields behind it (RFC 9112, 7.1.2)."""
+    return b"0\r\n%b\r\n" % encode_fields(trailers)
 
 
 def encode_chunk(data: bytes) -> bytes:

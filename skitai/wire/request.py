@@ -23,9 +23,13 @@ class Request:
         query: raw query string without ``?``; may be empty.
         version: ``"1.0"``, ``"1.1"``, …
         headers: lower-case name to value; repeated fields joined as RFC 9110, 5.3 says.
+        protocol: what the client wants to speak instead of HTTP, empty for nothing; see
+            ``UpgradeRequest``.
     """
 
     __slots__ = ("headers", "method", "path", "query", "target", "version")
+
+    protocol = ""
 
     def __init__(
         self,
@@ -51,6 +55,29 @@ class Request:
         """
         _, mark, query = self.target.partition("?")
         return f"/{quote(self.path.strip('/'))}/{mark}{query}"
+
+
+class UpgradeRequest(Request):
+    """A request to go on in another protocol: Upgrade of HTTP/1.1 (RFC 9110, 7.8), extended CONNECT
+    of HTTP/2 and 3 (RFC 8441, RFC 9220). For handlers both are the same: a GET without a body.
+
+    Attributes:
+        protocol: lower-case name, e.g. ``"websocket"``.
+    """
+
+    __slots__ = ("protocol",)
+
+    def __init__(
+        self,
+        target: str,
+        path: str,
+        query: str,
+        version: str,
+        headers: dict[str, str],
+        protocol: str,
+    ) -> None:
+        super().__init__("GET", target, path, query, version, headers)
+        self.protocol = protocol
 
 
 def split_target(target: str, method: str, headers: dict[str, str]) -> tuple[str, str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from skitai.executors.threads import ThreadPool
     from skitai.server.files import FilePart
-    from skitai.server.representation import Head
+    from skitai.server.representation import Fields, Head
 
 TIMEOUT = 10.0
 HTML = {"Accept": "text/html"}
@@ -121,7 +121,7 @@ class Channel:
         self.answer.writes.append(data)
         return not self._slow
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, exchange: Exchange, trailers: Fields | None) -> None:
         self.answer.body = b"".join(self.answer.writes)
         self._end(exchange)
 
