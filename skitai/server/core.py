@@ -39,6 +39,8 @@ class Server:
 
     Attributes:
         clock: coarse time for everybody.
+        common_fields: header fields of every response, whatever the HTTP version; HTTP/1 has them
+            behind ``clock.date``.
         draining: no more requests after the running ones.
         draining_since: when that began, by ``clock``.
     """
@@ -55,12 +57,18 @@ class Server:
         self.dispatch = dispatch
         self.access_log = access_log
         self.clock = Clock()
+        self.common_fields: list[tuple[str, str]] = []
         self.draining = False
         self.draining_since = 0.0
         self._connections: set[Tended] = set()
         self._listeners: list[asyncio.AbstractServer] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
+
+    def add_common_field(self, name: str, value: str) -> None:
+        """Send a header field with every response, such as Alt-Svc; on the loop."""
+        self.common_fields.append((name, value))
+        self.clock.attach(f"{name}: {value}\r\n".encode("ascii"))
 
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept on bound sockets; an ``OSError`` says why one of them can't be used."""
