@@ -25,7 +25,8 @@ def make_environ(exchange: Exchange, point: str) -> dict[str, Any]:
     ``wsgi.input`` is the whole body, and ``CONTENT_LENGTH`` its size, also when it came in chunks.
     """
     request, channel = exchange.request, exchange.channel
-    host, port = _split_host(request.headers.get("host", ""), channel.scheme)
+    origin = exchange.origin
+    host, port = _split_host(origin.host, origin.scheme)
     script = point.rstrip("/")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
@@ -39,10 +40,10 @@ def make_environ(exchange: Exchange, point: str) -> dict[str, Any]:
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
         "SERVER_SOFTWARE": "skitai",
         "GATEWAY_INTERFACE": "CGI/1.1",
-        "REMOTE_ADDR": channel.peer[0],
+        "REMOTE_ADDR": origin.address,
         "REMOTE_PORT": str(channel.peer[1]),
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": channel.scheme,
+        "wsgi.url_scheme": origin.scheme,
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,

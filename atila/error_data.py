@@ -48,10 +48,10 @@ def error_data(
 
 def _absolute_url(exchange: Exchange) -> str:
     request = exchange.request
-    host = request.headers.get("host")
+    _, scheme, host = exchange.origin
     if not host or not request.target.startswith("/"):  # absolute form, asterisk of OPTIONS
         return request.target
-    return f"{exchange.channel.scheme}://{host}{request.target}"
+    return f"{scheme}://{host}{request.target}"
 
 
 def _as_html(exc: BaseException) -> Markup:

@@ -204,16 +204,15 @@ class Request(RequestHead):
     def session(self) -> Session:
         """Values that the client's browser carries from request to request (seed, Session)."""
         if self._session is None:
-            forwarded = "x-forwarded-for" in self._exchange.request.headers
-            address = self.get_real_ip() if forwarded else self.get_remote_addr()
-            self._session = Session(self._app.sessions, self.cookie, address, self.over_https)
+            address, scheme, _ = self._exchange.origin
+            self._session = Session(self._app.sessions, self.cookie, address, scheme == "https")
         return self._session
 
     @property
     def mbox(self) -> MessageBox:
         """Messages for the user of the browser (seed, Message Box)."""
         if self._mbox is None:
-            self._mbox = MessageBox(self.cookie, self._app.securekey, self.over_https)
+            self._mbox = MessageBox(self.cookie, self._app.securekey, self.scheme == "https")
         return self._mbox
 
     @property

@@ -63,18 +63,8 @@ class RequestHead:
 
     @property
     def scheme(self) -> str:
-        """``"http"`` or ``"https"``."""
-        return self._exchange.channel.scheme
-
-    @property
-    def over_https(self) -> bool:
-        """Whether the client speaks https: with us, or with a proxy that tells it in
-        ``X-Forwarded-Proto``. Who makes the header up only restricts the own cookies.
-        """
-        forwarded = self._exchange.request.headers.get("x-forwarded-proto")
-        if forwarded is not None and forwarded.partition(",")[0].strip().lower() == "https":
-            return True
-        return self._exchange.channel.scheme == "https"
+        """``"http"`` or ``"https"``, as the client sees it: with us, or with a trusted proxy."""
+        return self._exchange.origin.scheme
 
     def split_uri(self) -> tuple[str, str | None, str | None, str | None]:
         """Path, ``;param``, ``?query`` and ``#fragment``; None where there is none."""
@@ -209,20 +199,12 @@ class RequestHead:
     remote_addr = property(get_remote_addr)
 
     def get_real_ip(self) -> str:
-        """Address of the client, as proxies on this machine or in its network tell it.
+        """Address of the client, as the proxies tell that the service trusts.
 
-        Each proxy appends the address of its own peer to ``X-Forwarded-For``. So the last one that
-        is not of a proxy itself counts: what stands before it, the client may have made up. A peer
-        with a public address is no proxy of ours: then it is the client.
+        Which ones these are, ``skitai.run(trusted_proxies=...)`` says; otherwise it is that of the
+        socket's peer.
         """
-        address = self.get_remote_addr()
-        forwarded = self._exchange.request.headers.get("x-forwarded-for", "")
-        for entry in reversed(forwarded.split(",")):
-            known = _address(entry)
-            if not known or not _is_private(address):
-                break
-            address = known
-        return address
+        return self._exchange.origin.address
 
     real_ip = property(get_real_ip)
 
@@ -233,19 +215,6 @@ class RequestHead:
 
 def _qualities(accept: str) -> dict[str, float]:
     return dict(parse_qualities(accept))
-
-
-def _address(entry: str) -> str:
-    """An entry of X-Forwarded-For without brackets and port; empty for what is no address."""
-    text = entry.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return ""
 
 
 def _is_private(text: str) -> bool:

@@ -105,6 +105,39 @@ WORD = Rule("one word of letters, digits, '.', '_' and '-'", _convert_word)
 ADDRESS = Rule("an IPv4 or IPv6 address or a host name", _convert_address)
 
 
+ANYBODY, UNIX_SOCKET = "*", "unix"
+
+
+def _convert_networks(value: object) -> tuple[str, ...]:
+    entries = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(entries, (list, tuple, set, frozenset)):
+        raise ValueError(value)
+    return tuple(
+        entry
+        if entry in (ANYBODY, UNIX_SOCKET)
+        else str(ipaddress.ip_network(entry if isinstance(entry, str) else "", strict=False))
+        for entry in entries
+    )
+
+
+def one_of(*words: str) -> Rule:
+    """Accept one of some words, in any case."""
+
+    def convert(value: object) -> str:
+        if not isinstance(value, str) or value.lower() not in words:
+            raise ValueError(value)
+        return value.lower()
+
+    return Rule(" or ".join(repr(word) for word in words), convert)
+
+
+NETWORKS = Rule(
+    f"IP addresses or networks, '{UNIX_SOCKET}' for unix sockets or '{ANYBODY}' for everybody, "
+    "separated by blanks",
+    _convert_networks,
+)
+
+
 def setting(
     default: Any, rule: Rule, about: str, *, option: bool = False, example: object = None
 ) -> Any:
@@ -149,6 +182,13 @@ class Settings:
     max_queued: int = setting(1024, whole_number(1), "requests waiting for a thread, per worker")
     compress: bool = setting(True, SWITCH, "compress answers for clients that accept it")
     compress_min: int = setting(2048, whole_number(MIN_COMPRESSED), "smallest answer to compress")
+    trusted_proxies: tuple[str, ...] = setting(
+        "127.0.0.1 ::1 unix", NETWORKS, "whose word about clients is believed", example="10.0.0.0/8"
+    )
+    forwarded_header: str = setting(
+        "x-forwarded", one_of("x-forwarded", "forwarded"), "which headers those proxies write"
+    )
+    forwarded_host: bool = setting(False, SWITCH, "believe them about the host, too")
     access_log: bool = setting(True, SWITCH, "log each request")
     devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
 

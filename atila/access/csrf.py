@@ -67,7 +67,7 @@ class CsrfMethods:
         self.cookie.set(
             NAME,
             token,
-            secure=self.request.over_https,
+            secure=self.request.scheme == "https",
             http_only=False,
             same_site="Lax",
         )

@@ -88,14 +88,16 @@ async def open_relay(
         raise HTTPError(400, "the path has segments that lead elsewhere")
     patience.start()
     body, length = _body_of(exchange, patience)
+    peer = exchange.channel.peer[0]
     sent = HttpRequest(
         request.method,
         base.rstrip("/") + target,
         request_headers(
             request.headers.items(),
-            exchange.channel.peer[0],
+            peer,
             exchange.channel.scheme,
             request.version,
+            trusted=peer in exchange.channel.server.trusted,
         ),
         body,
         length,

@@ -90,9 +90,12 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        client = exchange.channel.peer[0]
+        if "x-forwarded-for" in headers or "forwarded" in headers:
+            client = exchange.origin.address
         body = exchange.body.size if exchange.body is not None else 0
         return (
-            f"{self._stamp} [request:{self._worker}] {exchange.channel.peer[0] or '-'} "
+            f"{self._stamp} [request:{self._worker}] {client or '-'} "
             f"{request.method} {_printable(request.target)} HTTP/{request.version} {body} "
             f"{exchange.status} {exchange.bytes_sent} {(finished - exchange.started) * 1000:.2f}ms "
             f'"{_printable(headers.get("user-agent", "-"))}" '

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from skitai.server.clock import Clock
 from skitai.server.negotiation import Negotiator
+from skitai.server.origin import TrustedProxies
 
 if TYPE_CHECKING:
     import socket
@@ -39,6 +40,7 @@ class Server:
 
     Attributes:
         clock: coarse time for everybody.
+        trusted: proxies whose word about clients is believed.
         common_fields: header fields of every response, whatever the HTTP version; HTTP/1 has them
             behind ``clock.date``.
         draining: no more requests after the running ones.
@@ -57,6 +59,7 @@ class Server:
         self.dispatch = dispatch
         self.access_log = access_log
         self.clock = Clock()
+        self.trusted = TrustedProxies(settings)
         self.common_fields: list[tuple[str, str]] = []
         self.draining = False
         self.draining_since = 0.0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skitai.server.body import RequestBody
     from skitai.server.core import Server
     from skitai.server.files import FilePart
+    from skitai.server.origin import Origin
     from skitai.server.representation import Fields, Head
     from skitai.server.tunnel import Receiver, Tunnel
     from skitai.wire.request import Request
@@ -140,6 +141,12 @@ class Exchange:
         self.answered = False
         self.gone = False
         self._then: Callable[[Exchange], None] | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Who sent the request, as trusted proxies say."""
+        channel = self.channel
+        return channel.server.trusted.origin(channel.peer[0], channel.scheme, self.request.headers)
 
     # -- the request's body (on the loop)
 

@@ -19,6 +19,7 @@ from skitai.config import Settings
 from skitai.handlers.app import AppHandler
 from skitai.server.body import RequestBody
 from skitai.server.exchange import ClientGone, Exchange
+from skitai.server.origin import TrustedProxies
 from skitai.wire import http1
 from skitai.wire.request import Request, split_target
 
@@ -81,6 +82,7 @@ class Server:
 
     def __init__(self) -> None:
         self.settings = Settings()
+        self.trusted = TrustedProxies(self.settings)
         self.loop = asyncio.get_running_loop()
         self.draining = False
 

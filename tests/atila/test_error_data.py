@@ -11,6 +11,7 @@ from driving import HTML, Driver
 from atila import Atila
 from atila.error_data import error_data
 from atila.errors import HTTPError
+from skitai.server.origin import Origin
 from skitai.wire.dates import parse_date
 from skitai.wire.request import Request
 
@@ -21,7 +22,8 @@ KEYS = {
 
 def exchange(target="/a?b=1", **headers):
     request = Request("GET", target, "/a", "b=1", "1.1", {"host": "example.com:80", **headers})
-    return SimpleNamespace(request=request, channel=SimpleNamespace(scheme="https"))
+    origin = Origin("192.0.2.7", "https", request.headers.get("host", ""))
+    return SimpleNamespace(request=request, origin=origin)
 
 
 def crash():
