@@ -12,6 +12,7 @@ from benchmarks.rows import (
     ASYNC,
     FIGURES,
     FORM,
+    HTTP2,
     JSON,
     PAGE,
     PLAINTEXT,
@@ -20,19 +21,26 @@ from benchmarks.rows import (
     ROW,
     ROWS,
     SESSION,
+    SOCKET,
+    STATIC,
     SYNC,
     TEMPLATE,
+    TLS,
     Figure,
     Row,
 )
 
 LIMIT, OURS = "bare", "ours"
 OURS_DATABASE, OURS_PROXY, NGINX = "ours-database", "ours-proxy", "nginx"
+OURS_TLS, OURS_STATIC, NGINX_STATIC = "ours-tls", "ours-static", "nginx-static"
 # Works that need no more than a server, those of a framework without templates and sessions, all.
 SIMPLE = (PLAINTEXT, JSON)
 CHECKED = (*SIMPLE, FORM)
 EVERY = (*CHECKED, SESSION, TEMPLATE)
 DATABASE = (ROW, QUERIES, PAGE)
+SOCKETS = (f"{SOCKET}-small", f"{SOCKET}-large")
+SECURE = (TLS, f"{TLS}-handshake")
+FILES = (f"{STATIC}-1k", f"{STATIC}-1m")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +77,17 @@ def ours_of(row: Row) -> str:
     """Return the name of the contender that others are compared with in a row."""
     if row.work in DATABASE:
         return OURS_DATABASE
+    if row.work in SECURE:
+        return OURS_TLS
+    if row.work in FILES:
+        return OURS_STATIC
     return OURS_PROXY if row.work == PROXY else OURS
 
 
 def limit_of(row: Row) -> str:
     """Return the name of the contender that shows what could be reached at most in a row."""
+    if row.work in FILES:
+        return NGINX_STATIC
     return NGINX if row.work == PROXY else LIMIT
 
 
@@ -122,6 +136,101 @@ OURS_DATABASE_NEEDS = ("skitai", "psycopg2-binary", "jinja2")
 DATABASE_WSGI = ("--blocking-threads", DATABASE_THREADS)
 PLAIN_FASTAPI = "plain functions use psycopg2's pool"
 
+PEM = {"CERTIFICATE": "{scratch}/certificate.pem", "KEY": "{scratch}/key.pem"}
+PEM_OPTIONS = ("--ssl-certificate", PEM["CERTIFICATE"], "--ssl-keyfile", PEM["KEY"])
+UVICORN_PEM = ("--ssl-certfile", PEM["CERTIFICATE"], "--ssl-keyfile", PEM["KEY"])
+HYPERCORN = "-m hypercorn --bind 127.0.0.1:{port} --workers 1 --worker-class uvloop"
+RAW_SOCKETS = "benchmarks.apps.raw_asgi:app"
+# Servers as they are started for other protocols than HTTP/1 in clear text.
+PROTOCOLS = (
+    Contender(
+        OURS_TLS,
+        "skitai + atila",
+        OURS_COMMAND,
+        (ASYNC,),
+        ("skitai",),
+        SECURE,
+        environment=PEM,
+    ),
+    Contender(
+        "granian-asgi-tls",
+        "Granian, raw ASGI",
+        _granian("asgi", "raw_asgi", *PEM_OPTIONS),
+        (ASYNC,),
+        ("granian",),
+        SECURE,
+    ),
+    Contender(
+        "uvicorn-asgi-tls",
+        "uvicorn, raw ASGI",
+        (*_uvicorn("raw_asgi"), *UVICORN_PEM),
+        (ASYNC,),
+        ("uvicorn",),
+        SECURE,
+    ),
+    Contender(
+        OURS_STATIC,
+        "skitai",
+        OURS_COMMAND,
+        (ASYNC,),
+        ("skitai",),
+        FILES,
+        environment={"FILES": "{scratch}/files"},
+    ),
+    Contender(
+        NGINX_STATIC,
+        "nginx",
+        ("-m", "benchmarks.apps.nginx", "--port", "{port}", "--folder", "{scratch}"),
+        (ASYNC,),
+        (),
+        FILES,
+        remark="one worker process",
+        environment={"UPSTREAM_PORT": "1"},
+    ),
+    Contender(
+        "granian-asgi-http2",
+        "Granian, raw ASGI",
+        _granian("asgi", "raw_asgi", "--http", "2"),
+        (ASYNC,),
+        ("granian",),
+        (HTTP2,),
+    ),
+    Contender(
+        "hypercorn-asgi",
+        "hypercorn, raw ASGI",
+        (*HYPERCORN.split(), RAW_SOCKETS),
+        (ASYNC,),
+        ("hypercorn",),
+        (HTTP2,),
+    ),
+    *(
+        Contender(
+            f"uvicorn-{library}",
+            f"uvicorn, {library}",
+            (*_uvicorn("raw_asgi")[:-1], "--ws", library, RAW_SOCKETS),
+            (ASYNC,),
+            ("uvicorn", library),
+            SOCKETS,
+        )
+        for library in ("websockets", "wsproto")
+    ),
+    Contender(
+        "granian-asgi-sockets",
+        "Granian, raw ASGI",
+        tuple(word for word in _granian("asgi", "raw_asgi") if word != "--no-ws"),
+        (ASYNC,),
+        ("granian",),
+        SOCKETS,
+    ),
+    Contender(
+        "sanic-sockets",
+        "Sanic",
+        ("-m", "benchmarks.apps.with_sanic", "--port", "{port}"),
+        (ASYNC,),
+        ("sanic", "websockets"),
+        SOCKETS,
+    ),
+)
 CONTENDERS = (
     Contender(
         LIMIT,
@@ -131,7 +240,14 @@ CONTENDERS = (
         ("uvloop", "httptools"),
         remark="the limit: answers written by hand in the protocol, no functions",
     ),
-    Contender(OURS, "skitai + atila", OURS_COMMAND, BOTH, ("skitai", "jinja2"), EVERY),
+    Contender(
+        OURS,
+        "skitai + atila",
+        OURS_COMMAND,
+        BOTH,
+        ("skitai", "jinja2"),
+        (*EVERY, HTTP2, *SOCKETS),
+    ),
     Contender(
         "ours-log",
         "skitai + atila, access log on",
@@ -333,4 +449,5 @@ CONTENDERS = (
         (PROXY,),
         figures=FIGURES,
     ),
+    *PROTOCOLS,
 )

@@ -23,7 +23,7 @@ STAMP = FOLDER / "installed"
 # Requirement -> reason, for those that could not be installed.
 FAILURES = FOLDER / "failures.json"
 # Debian packages of the tools.
-TOOLS = {"wrk": "wrk", "taskset": "util-linux"}
+TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
 
 
 class SetupError(Exception):

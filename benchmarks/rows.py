@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SYNC, ASYNC = "sync", "async"
 PLAINTEXT, JSON, FORM, SESSION, TEMPLATE = "plaintext", "json", "form", "session", "template"
 ROW, QUERIES, PAGE, PROXY = "row", "queries", "page", "proxy"
+STATIC, TLS, HTTP2, SOCKET = "static", "tls", "http2", "socket"
+# Load generators; what a row is asked with.
+WRK, H2LOAD, SOCKETS = "wrk", "h2load", "sockets"
 # What is asked by the servers in their turn; `benchmarks.services` starts it.
 DATABASE, UPSTREAM = "database", "upstream"
 PREFIXES = {SYNC: "", ASYNC: "/async"}
@@ -66,12 +69,14 @@ class Request:
     """A request as the check and the load generator send it.
 
     `{id}` in a timed target stands for a number from 1 to DRAWN, another one for each request.
+    `secure` asks over TLS.
     """
 
     target: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
+    secure: bool = False
 
     def with_cookies(self, cookies: Mapping[str, str]) -> Request:
         """Return this request with the cookies that a client holds; itself if there are none."""
@@ -96,6 +101,8 @@ class Row:
     The cases are asked in order by one client, which keeps the cookies it is given. Timed is
     `drawn`, or else the request of the first, with these cookies; the others show that answers are
     computed and not constants. `service` is what the servers have to ask for the answer.
+    `generator` sends the load, and checks the answers of a row without cases; `size` is in bytes of
+    a message.
     """
 
     work: str
@@ -106,6 +113,8 @@ class Row:
     note: str = ""
     drawn: Request | None = None
     service: str = ""
+    generator: str = WRK
+    size: int = 0
 
     @property
     def name(self) -> str:
@@ -116,6 +125,11 @@ class Row:
     def request(self) -> Request:
         """The request that is timed."""
         return self.drawn or self.cases[0].request
+
+    @property
+    def probe(self) -> Request:
+        """A request that is answered, in whatever way, once the server is up."""
+        return self.cases[0].request if self.cases else self.request
 
 
 @dataclass(frozen=True)
@@ -293,7 +307,68 @@ MAKERS = (
     _database_page,
     _proxy,
 )
-ROWS = tuple(make(style) for style in STYLES for make in MAKERS)
+
+
+def _static(name: str, content: bytes, title: str) -> Row:
+    return Row(
+        f"{STATIC}-{name}",
+        ASYNC,
+        f"A static file of {title}",
+        "text/plain",
+        (Case(Request(f"/files/{name}.txt"), content),),
+        "The limit is nginx with one worker process.",
+    )
+
+
+def _over_tls(work: str, title: str, headers: Mapping[str, str]) -> Row:
+    items = f"{PREFIXES[ASYNC]}/items"
+    return Row(
+        work,
+        ASYNC,
+        title,
+        "application/json",
+        (
+            Case(
+                Request(f"{items}/42?q=hello", secure=True, headers=headers),
+                {"id": 42, "q": "hello"},
+            ),
+        ),
+        "TLS 1.3, a certificate with an elliptic key of 256 bits.",
+    )
+
+
+def _socket(name: str, size: int, title: str) -> Row:
+    return Row(
+        f"{SOCKET}-{name}",
+        ASYNC,
+        f"Messages of {title} sent back over 200 websockets",
+        "",
+        (),
+        "Each socket sends the next message when it has the answer to the last one. Text, without "
+        "compression.",
+        Request(f"{PREFIXES[ASYNC]}/echo"),
+        generator=SOCKETS,
+        size=size,
+    )
+
+
+FILES = {"1k": KILOBYTE, "1m": KILOBYTE * 1024}
+OF_ONE_STYLE = (
+    _static("1k", FILES["1k"], "1 KiB"),
+    _static("1m", FILES["1m"], "1 MiB"),
+    _over_tls(TLS, "JSON over TLS, connections kept alive", {}),
+    _over_tls(f"{TLS}-handshake", "JSON over TLS, a connection each", {"Connection": "close"}),
+    replace(
+        _json(ASYNC),
+        work=HTTP2,
+        title="JSON over HTTP/2 in clear text, `async def`",
+        note="h2load with 4 connections of 64 streams.",
+        generator=H2LOAD,
+    ),
+    _socket("small", 20, "20 bytes"),
+    _socket("large", 64 * 1024, "64 KiB"),
+)
+ROWS = (*(make(style) for style in STYLES for make in MAKERS), *OF_ONE_STYLE)
 FIGURES = (
     Figure("waiting", "500 coroutines at once that wait 1 s each"),
     Figure("waiting-upstream", "500 generators at once that wait 1 s each for an upstream"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.files import provide
 from benchmarks.launcher import Answer, LaunchError, Memory, Server, ask, free_port
 from benchmarks.load import Load, LoadError, drive
 from benchmarks.rows import REFUSED
@@ -73,6 +74,7 @@ def measure(
     """
     outcomes = [_outcome(contender, services) for contender in plan.contenders]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
+        provide(Path(scratch))
         for number in range(1, plan.rounds + 1):
             for outcome in outcomes:
                 rows = [
@@ -148,14 +150,18 @@ def launch(
 ) -> Server:
     """Start a contender on a free port; its output goes to a file in `scratch`."""
     port = free_port()
-    words = [word.format(port=port, scratch=scratch) for word in contender.command]
+    place = {"port": port, "scratch": scratch}
+    words = [word.format(**place) for word in contender.command]
     return Server(
         [sys.executable, *words],
         port=port,
         core=core,
         folder=root,
         log=scratch / f"{contender.name}.log",
-        environment={**services.environment, **contender.environment},
+        environment={
+            **services.environment,
+            **{name: value.format(**place) for name, value in contender.environment.items()},
+        },
     )
 
 
@@ -171,7 +177,7 @@ def _visit(
     """Start the contender, measure start-up and memory, then each row; raises LaunchError."""
     contender, core = outcome.contender, cores.server
     with launch(contender, root=root, core=core, services=services, scratch=scratch) as server:
-        outcome.startups.append(server.wait(rows[0].cases[0].request))
+        outcome.startups.append(server.wait(rows[0].probe))
         outcome.memories.append(server.memory())
         for row in rows:
             _run(outcome, row, server, plan, cores.client, services)
@@ -184,7 +190,15 @@ def _run(
 
     def driven(seconds: int) -> Sample:
         before, asked = server.cpu_seconds(), services.cpu_seconds(row.service)
-        load = drive(server.port, request, seconds=seconds, connections=plan.connections, core=core)
+        load = drive(
+            server.port,
+            request,
+            seconds=seconds,
+            connections=plan.connections,
+            core=core,
+            generator=row.generator,
+            size=row.size,
+        )
         used = server.cpu_seconds() - before
         return sample(load, used, services.cpu_seconds(row.service) - asked)
 

@@ -16,6 +16,8 @@ from benchmarks.contenders import (
     OURS,
     OURS_DATABASE,
     OURS_PROXY,
+    OURS_STATIC,
+    OURS_TLS,
     limit_of,
     ours_of,
 )
@@ -148,7 +150,8 @@ def test_rows_of_databases_and_proxies_are_compared_with_our_own_and_nginx():
     limit, ours = (cells(line) for line in lines[2:])
     assert (limit[0], limit[3], limit[4]) == ("nginx, proxy_pass", "0.25", "1.00")
     assert ours[3:5] == ["1.00", "0.25"]
-    assert {ours_of(one) for one in ROWS} == {OURS, OURS_DATABASE, OURS_PROXY}
+    others = {OURS_DATABASE, OURS_PROXY, OURS_STATIC, OURS_TLS}
+    assert {ours_of(one) for one in ROWS} == {OURS, *others}
     assert limit_of(row("row-sync")) == LIMIT
 
 
@@ -267,7 +270,9 @@ def test_every_row_is_done_by_us_and_a_contender_does_only_what_it_can():
         assert one.name in able[ours_of(one)]
     assert able["granian-flask-database"] == {"row-sync", "queries-sync", "page-sync"}
     assert able["granian-falcon"] == {"plaintext-sync", "json-sync", "form-sync"}
-    assert able["uvicorn-starlette"] == able[OURS] - {"form-sync"}
+    protocols = {"http2-async", "socket-small-async", "socket-large-async"}
+    assert able["uvicorn-starlette"] == able[OURS] - {"form-sync"} - protocols
+    assert able["sanic-sockets"] == protocols - {"http2-async"}
 
 
 def test_options_have_defaults_and_a_full_run_is_not_partial():

@@ -1,4 +1,4 @@
-"""The limit of passing on: nginx with one worker process, which takes the place of this process.
+"""The limit of passing on and of static files: nginx with one worker process, in place of this one.
 
 `UPSTREAM_PORT` in the environment is where benchmarks/apps/upstream.py listens.
 """
@@ -19,6 +19,7 @@ pid {folder}/nginx.pid;
 events {{ worker_connections 4096; }}
 http {{
     access_log off;
+    types {{ text/plain txt; }}
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -34,6 +35,7 @@ http {{
         listen 127.0.0.1:{port} backlog=2048;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
+        location /files/ {{ root {root}; }}
         location = /proxy {{ proxy_pass http://asked/kilobyte; }}
         location = /async/proxy {{ proxy_pass http://asked/kilobyte; }}
     }}
@@ -52,8 +54,8 @@ def main() -> None:
     folder = options.folder / "nginx"
     folder.mkdir(exist_ok=True)
     config = folder / "nginx.conf"
-    upstream = os.environ["UPSTREAM_PORT"]
-    config.write_text(CONFIG.format(folder=folder, port=options.port, upstream=upstream))
+    places = {"folder": folder, "root": options.folder, "port": options.port}
+    config.write_text(CONFIG.format(upstream=os.environ["UPSTREAM_PORT"], **places))
     os.execvp("nginx", ["nginx", "-e", "stderr", "-c", str(config)])
 
 

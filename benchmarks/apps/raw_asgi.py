@@ -1,4 +1,4 @@
-"""The two answers as an ASGI callable without a framework; served by Granian and uvicorn."""
+"""The answers as an ASGI callable without a framework; served by Granian and uvicorn."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer `/async/plaintext` and `/async/items/<int>?q=<str>`; accept the lifespan protocol."""
+    """Answer `/async/plaintext` and `/async/items/<int>?q=<str>`, send messages of websockets back;
+    accept the lifespan protocol."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
+        return
+    if scope["type"] == "websocket":
+        await echo(receive, send)
         return
     path = scope["path"]
     status, content_type, body = 200, b"text/plain", b"Hello, World!"
@@ -31,6 +35,17 @@ async def app(
     headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def echo(
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Send messages back until the client leaves."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
 
 
 async def lifespan(
