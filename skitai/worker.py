@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from skitai.bus.bus import Bus
 from skitai.errors import SkitaiError, StartupError
 from skitai.executors.threads import ThreadPool
 from skitai.handlers.app import AppHandler
@@ -119,12 +120,14 @@ class Worker:
             service.executors,
             service.results,
         )
+        bus = Bus(loop)
         await self._load_apps(
-            Peers(loop, self._seat.reloading, settings.max_upload_size, self._upstreams)
+            Peers(loop, self._seat.reloading, settings.max_upload_size, self._upstreams, bus)
         )
         dispatcher = self._build()
         for mount in self._loaded:
             await asyncio.to_thread(mount.begin, loop)
+        await bus.open()
         server = Server(loop, settings, dispatcher.dispatch, self._access_log)
         try:
             await server.listen(self._seat.sockets)
@@ -140,6 +143,7 @@ class Worker:
         if not await server.drain(settings.drain_timeout):
             log.warning("requests were still running after %s s", settings.drain_timeout)
         await asyncio.to_thread(self._unload_apps)
+        await bus.close()
         await asyncio.to_thread(self._upstreams.stop, STOP_SECONDS)
         await _end_tasks()
         await self._upstreams.close()

@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "targets": {"errors", "importer", "preference"},
     "wire": {"errors"},
     "stores": {"errors"},
+    "bus": {"errors", "log"},
     "net": {"errors", "config", "log", "wire"},
     "executors": {"errors", "config", "log"},
     "sql": {"errors"},
@@ -41,13 +42,13 @@ ROOMS: dict[str, set[str]] = {
     "dbi": {"errors", "upstream", "tasks"},
     "server": {"errors", "config", "log", "wire", "net", "executors"},
     "handlers": {
-        "errors", "config", "log", "wire", "stores", "net", "executors", "tasks", "upstream",
-        "server",
+        "errors", "config", "log", "wire", "stores", "bus", "net", "executors", "tasks",
+        "upstream", "server",
     },
     "mounts": {"errors", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
-        "errors", "config", "log", "importer", "wire", "stores", "net", "executors", "tasks",
-        "upstream", "server", "handlers", "mounts",
+        "errors", "config", "log", "importer", "wire", "stores", "bus", "net", "executors",
+        "tasks", "upstream", "server", "handlers", "mounts",
     },
     "supervisor": {"errors", "config", "log", "net"},
     "service": {
@@ -69,6 +70,7 @@ COMPOSITION = {
 # All of skitai that atila may use at run time, beside the package's own public names.
 FRAMEWORK_INTERFACE = {
     "skitai",
+    "skitai.bus.bus",
     "skitai.current",
     "skitai.errors",
     "skitai.executors.jobs",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+    from skitai.bus.bus import Bus
     from skitai.upstream.upstreams import Upstreams
 
 
@@ -25,12 +26,13 @@ class Peers:
         reloading: the worker was started by a reload, to replace one with older code.
         max_upload_size: bytes that a body may have where an app says nothing else.
         upstreams: databases, services and executors; None where no worker is.
+        bus: messages to the other workers; None where no worker is.
 
     Attributes:
         g: values of all apps.
     """
 
-    __slots__ = ("_apps", "g", "loop", "max_upload_size", "reloading", "upstreams")
+    __slots__ = ("_apps", "bus", "g", "loop", "max_upload_size", "reloading", "upstreams")
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Peers:
         reloading: bool = False,
         max_upload_size: int = Settings.max_upload_size,
         upstreams: Upstreams | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self._apps: dict[str, Any] = {}
         self.g = LocalStore()
@@ -45,6 +48,7 @@ class Peers:
         self.reloading = reloading
         self.max_upload_size = max_upload_size
         self.upstreams = upstreams
+        self.bus = bus
 
     def add(self, name: str, app: Any) -> None:
         """Make an app known; called while the worker starts."""
