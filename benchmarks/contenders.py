@@ -190,7 +190,7 @@ PROTOCOLS = (
     Contender(
         "granian-asgi-http2",
         "Granian, raw ASGI",
-        _granian("asgi", "raw_asgi", "--http", "2"),
+        _granian("asgi", "raw_asgi", "--http", "auto"),
         (ASYNC,),
         ("granian",),
         (HTTP2,),

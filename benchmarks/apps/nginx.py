@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 # Connections are never closed for their age: by default it would be after 1,000 requests.
 CONFIG = """
 daemon off;
+user {user};
 worker_processes 1;
 pid {folder}/nginx.pid;
 events {{ worker_connections 4096; }}
@@ -54,8 +56,11 @@ def main() -> None:
     folder = options.folder / "nginx"
     folder.mkdir(exist_ok=True)
     config = folder / "nginx.conf"
-    places = {"folder": folder, "root": options.folder, "port": options.port}
-    config.write_text(CONFIG.format(upstream=os.environ["UPSTREAM_PORT"], **places))
+    # As this user, who may read the directory; nginx ignores it unless that is root.
+    places = {"user": getpass.getuser(), "folder": folder, "root": options.folder}
+    config.write_text(
+        CONFIG.format(port=options.port, upstream=os.environ["UPSTREAM_PORT"], **places)
+    )
     os.execvp("nginx", ["nginx", "-e", "stderr", "-c", str(config)])
 
 

@@ -1,7 +1,8 @@
 """The answers in atila on skitai, as plain functions and as coroutines.
 
-`ACCESS_LOG=on` in the environment turns the access log on, for the second row of the report. The
-forms have no type hints, which would be a second check of what `app.inspect` has converted.
+`ACCESS_LOG=on` in the environment turns the access log on, for the second row of the report;
+`CERTIFICATE` and `KEY` turn TLS on, `FILES` is a directory to serve. The forms have no type hints,
+which would be a second check of what `app.inspect` has converted.
 """
 
 from __future__ import annotations
@@ -120,6 +121,18 @@ async def async_template(was: Any, title: str) -> Any:
     return was.render("table.html", title=title, items=ITEMS)
 
 
+@app.route("/async/echo")
+@app.websocket()
+async def echo(was: Any) -> None:
+    """Send messages back."""
+    async for message in was.websocket:
+        was.websocket.send(message)
+
+
 if __name__ == "__main__":
     skitai.mount("/", app)
+    if "FILES" in os.environ:
+        skitai.mount("/files", os.environ["FILES"])
+    if "CERTIFICATE" in os.environ:
+        skitai.enable_ssl(os.environ["CERTIFICATE"], os.environ["KEY"])
     skitai.run(address="127.0.0.1", access_log=os.environ.get("ACCESS_LOG") == "on")
