@@ -38,6 +38,7 @@ class TaskMethods:
     stub = Family("stub")
     xmlrpc = rpc = Family("xmlrpc")
     jsonrpc = Family("jsonrpc")
+    grpc = Family("grpc")
     get = Family("request", "GET")
     post = Family("request", "POST")
     put = Family("request", "PUT")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from skitai.tasks.loops import TaskLoop
     from skitai.upstream.aliases import Alias
     from skitai.upstream.calls import Owner
+    from skitai.upstream.grpc.stub import GrpcStub
     from skitai.upstream.interface import Backend, Member
 
 log = logging.getLogger("skitai")
@@ -83,6 +84,7 @@ class Upstreams:
         self.threads: ThreadExecutor = executors.threads()
         self.processes: ProcessExecutor = executors.processes()
         self._places: dict[Alias, Place] = {}
+        self._grpc_places: dict[Alias, Place] = {}
         self._unnamed: OrderedDict[Any, Place] = OrderedDict()
         self._lock = threading.Lock()
         self._commands = Slots(MAX_COMMANDS, "commands")
@@ -141,6 +143,17 @@ class Upstreams:
     def jsonrpc(self, owner: Owner, several: bool, base: str, **options: Any) -> JsonRpcStub:
         """A service that speaks JSON-RPC."""
         return JsonRpcStub(*self._service(owner, several, base, options))
+
+    def grpc(
+        self, owner: Owner, several: bool, base: str, compress: str = "", **options: Any
+    ) -> GrpcStub:
+        """A gRPC service; ``base`` is an alias or a URL, and behind it ``/package.Service``."""
+        from skitai.upstream.grpc.stub import GrpcStub  # most services ask for none
+
+        place, path = self._grpc_place(owner, base)
+        options.setdefault("use_cache", True)
+        calls = self._calls(place, owner, several, Options(**options))
+        return GrpcStub(calls, path, compress)
 
     def request(
         self,
@@ -224,6 +237,27 @@ class Upstreams:
             place = self._places.setdefault(alias, _place_of(alias))
         return place, path
 
+    def _grpc_place(self, owner: Owner, base: str) -> tuple[Place, str]:
+        """The place of a service whose members are asked over gRPC, and what follows its name."""
+        from skitai.upstream.grpc.stub import grpc_place
+
+        if base[:1] != "@":
+            member, path = parse_url(base)
+            key = (PROTO_HTTP, member)
+            place = self._known(key) or self._remember(key, grpc_place(member.name, [member]))
+            return place, path
+        name, path = parse_reference(base)
+        alias = self._aliases.find(name, owner.aliases)
+        if alias.kind != PROTO_HTTP:
+            raise TypeError(
+                f"@{name} is no service: define it with skitai.PROTO_HTTP or PROTO_HTTPS"
+            )
+        found = self._grpc_places.get(alias)
+        if found is None:
+            made = grpc_place(f"@{alias.name}", alias.members, alias.max_conns, alias.verify)
+            found = self._grpc_places.setdefault(alias, made)
+        return found, path
+
     def _unnamed_database(
         self, server: str, dbname: str | None, auth: tuple[str, str] | None, kind: str
     ) -> Place:
@@ -270,7 +304,8 @@ class Upstreams:
 
     async def close(self) -> None:
         """Close all connections, for a moment; what still runs fails."""
-        places = [*self._places.values(), *self._unnamed.values()]
+        named = (*self._places.values(), *self._grpc_places.values())
+        places = [*named, *self._unnamed.values()]
         closing = [asyncio.ensure_future(place.close()) for place in places]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
