@@ -83,6 +83,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.server.exchange",
     "skitai.server.representation",
     "skitai.server.streaming",
+    "skitai.server.websocket",
     "skitai.handlers.relay",
     "skitai.tasks.awaitable",
     "skitai.tasks.errors",
