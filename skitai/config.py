@@ -10,6 +10,7 @@ import ipaddress
 import math
 import re
 from dataclasses import dataclass, field, fields
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import ConfigError
@@ -22,6 +23,7 @@ ALIASES = {"ip": "address"}
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
+_HSTS = re.compile(r"[0-9]+(; ?includeSubDomains)?(; ?preload)?", re.IGNORECASE)
 _SWITCH_WORDS = {
     "1": True, "true": True, "yes": True, "on": True,
     "0": False, "false": False, "no": False, "off": False,
@@ -92,6 +94,8 @@ def _convert_word(value: object) -> str:
 def _convert_address(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(value)
+    if value.startswith(UNIX_PREFIX) and value != UNIX_PREFIX and "\0" not in value:
+        return value
     text = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     if re.fullmatch(r"[0-9.]*|.*:.*", text):
         return str(ipaddress.ip_address(text))
@@ -100,9 +104,49 @@ def _convert_address(value: object) -> str:
     return text
 
 
+def _convert_host(value: object) -> str:
+    if not isinstance(value, str) or (value and not _HOST_NAME.fullmatch(value)):
+        raise ValueError(value)
+    return value.lower().rstrip(".")
+
+
+def _convert_path(value: object) -> str:
+    if not isinstance(value, (str, PurePath)) or "\0" in str(value):
+        raise ValueError(value)
+    return str(value)
+
+
+def _convert_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    return value
+
+
+def _convert_hsts(value: object) -> str:
+    text = str(value)
+    if isinstance(value, bool) or (text and not _HSTS.fullmatch(text)):
+        raise ValueError(value)
+    return "" if text == "0" else text
+
+
+def _convert_mode(value: object) -> int:
+    mode = int(value, 8) if isinstance(value, str) else value
+    if isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode <= 0o777:
+        raise ValueError(value)
+    return mode
+
+
 SWITCH = Rule("True or False", _convert_switch)
 WORD = Rule("one word of letters, digits, '.', '_' and '-'", _convert_word)
-ADDRESS = Rule("an IPv4 or IPv6 address or a host name", _convert_address)
+UNIX_PREFIX = "unix:"
+ADDRESS = Rule(
+    f"an IPv4 or IPv6 address, a host name or {UNIX_PREFIX}/path/of/a.socket", _convert_address
+)
+HOST_NAME = Rule("a host name", _convert_host)
+PATH = Rule("the path of a file", _convert_path)
+TEXT = Rule("text", _convert_text)
+HSTS = Rule("seconds, and '; includeSubDomains' and '; preload' if wanted", _convert_hsts)
+FILE_MODE = Rule("the mode of a file in octal digits, such as '660'", _convert_mode)
 
 
 ANYBODY, UNIX_SOCKET = "*", "unix"
@@ -139,7 +183,13 @@ NETWORKS = Rule(
 
 
 def setting(
-    default: Any, rule: Rule, about: str, *, option: bool = False, example: object = None
+    default: Any,
+    rule: Rule,
+    about: str,
+    *,
+    option: bool = False,
+    example: object = None,
+    secret: bool = False,
 ) -> Any:
     """Declare one field of `Settings`.
 
@@ -149,10 +199,11 @@ def setting(
         about: one line for ``--help`` and the documents.
         option: the command line has an option of this name.
         example: a value to show in error messages; default: the default.
+        secret: its value is never shown.
     """
     shown = default if example is None else example
     metadata = {"rule": rule, "about": about, "option": option, "example": shown}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -182,6 +233,29 @@ class Settings:
     max_queued: int = setting(1024, whole_number(1), "requests waiting for a thread, per worker")
     compress: bool = setting(True, SWITCH, "compress answers for clients that accept it")
     compress_min: int = setting(2048, whole_number(MIN_COMPRESSED), "smallest answer to compress")
+    certfile: str = setting(
+        "", PATH, "certificate and its chain in PEM form; with it the port speaks TLS",
+        example="server.pem",
+    )  # fmt: skip
+    keyfile: str = setting("", PATH, "private key of certfile", example="server.key")
+    passphrase: str = setting("", TEXT, "opens an encrypted private key", secret=True)
+    ciphers: str = setting(
+        "", TEXT, "OpenSSL's names of ciphers for TLS 1.2", example="ECDHE+AESGCM"
+    )
+    client_ca: str = setting(
+        "", PATH, "authorities in PEM form; clients must show a certificate", example="clients.pem"
+    )
+    hsts: str = setting("", HSTS, "tell browsers to use https only", example=31536000)
+    fws_address: str = setting("0.0.0.0", ADDRESS, "address of the port that redirects to https")
+    fws_port: int = setting(
+        0, whole_number(0, 65535), "port that redirects to https; 0: none", example=80
+    )
+    fws_to: int = setting(443, whole_number(1, 65535), "port that clients are redirected to")
+    fws_domain: str = setting(
+        "", HOST_NAME, "the only host; requests for others are redirected", example="example.com"
+    )
+    socket_mode: int = setting(0o660, FILE_MODE, "who may connect to a unix socket", example="660")
+    proxy_protocol: bool = setting(False, SWITCH, "trusted proxies begin with a PROXY header")
     trusted_proxies: tuple[str, ...] = setting(
         "127.0.0.1 ::1 unix", NETWORKS, "whose word about clients is believed", example="10.0.0.0/8"
     )
@@ -199,8 +273,9 @@ class Settings:
             try:
                 converted = rule.convert(value)
             except ValueError:
+                shown = repr(value) if item.repr else f"a {type(value).__name__}"
                 raise ConfigError(
-                    f"{item.name} must be {rule.wanted}, not {value!r}: {_fix(item.name)}"
+                    f"{item.name} must be {rule.wanted}, not {shown}: {_fix(item.name)}"
                 ) from None
             object.__setattr__(self, item.name, converted)
 

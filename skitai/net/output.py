@@ -29,7 +29,8 @@ _send_keeping_gil = ctypes.PyDLL(None, use_errno=True).send
 
 def output_of(transport: Any, loop: asyncio.AbstractEventLoop) -> TcpOutput:
     """The output for an accepted connection."""
-    return TcpOutput(transport, loop)
+    output: TcpOutput | None = getattr(transport, "output", None)  # a TlsTransport has its own
+    return TcpOutput(transport, loop) if output is None else output
 
 
 class TcpOutput:
@@ -43,7 +44,10 @@ class TcpOutput:
         fd: the socket, -1 once the connection is lost. The transport closes the descriptor only
             after ``lost`` has run, so a thread that holds the lock never writes to a reused one.
         backlog: bytes wait in the transport; the client is slower than we are.
+        takes_files: ``sendfile`` on ``fd`` reaches the client.
     """
+
+    takes_files = True
 
     __slots__ = ("_drained", "_loop", "_scheduled", "_transport", "backlog", "fd", "lock")
 

@@ -14,7 +14,7 @@ from skitai.errors import HTTPError
 from skitai.net.output import output_of
 from skitai.server.body import RequestBody
 from skitai.server.exchange import ClientGone, Exchange
-from skitai.server.files import FilePart, FileSender
+from skitai.server.files import FilePart, file_sender
 from skitai.server.tunnel import TcpTunnel
 from skitai.wire import http1
 from skitai.wire.errors import MalformedRequest
@@ -356,7 +356,7 @@ class Connection:
     def send_file(
         self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
     ) -> None:
-        sender = FileSender(exchange, self._output, descriptor, parts)
+        sender = file_sender(exchange, self._output, descriptor, parts)
         try:
             self.start(exchange, head)
         except BaseException:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from socket import AF_UNIX
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skitai.server.clock import Clock
 from skitai.server.negotiation import Negotiator
@@ -15,6 +16,7 @@ from skitai.server.origin import TrustedProxies
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable
 
     from skitai.config import Settings
@@ -37,6 +39,7 @@ class Server:
         settings: limits and timeouts.
         dispatch: hands an exchange to the handler of its mount.
         access_log: None when requests are not logged.
+        tls: certificates and rules; with it every connection speaks TLS.
 
     Attributes:
         clock: coarse time for everybody.
@@ -53,11 +56,13 @@ class Server:
         settings: Settings,
         dispatch: Callable[[Exchange], None],
         access_log: AccessLog | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.loop = loop
         self.settings = settings
         self.dispatch = dispatch
         self.access_log = access_log
+        self.tls = tls
         self.clock = Clock()
         self.trusted = TrustedProxies(settings)
         self.common_fields: list[tuple[str, str]] = []
@@ -76,10 +81,11 @@ class Server:
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept on bound sockets; an ``OSError`` says why one of them can't be used."""
         for sock in sockets:
+            create: Any = self.loop.create_server
+            if sock.family == AF_UNIX:
+                create = self.loop.create_unix_server
             self._listeners.append(
-                await self.loop.create_server(
-                    self._accept, sock=sock, backlog=self.settings.backlog
-                )
+                await create(self._accept, sock=sock, backlog=self.settings.backlog)
             )
         self._tick()
 

@@ -17,6 +17,15 @@ TURN_SIZE = 1024 * 1024
 CHUNK_SIZE = 128 * 1024
 
 
+def file_sender(
+    exchange: Exchange, output: TcpOutput, descriptor: int, parts: list[FilePart]
+) -> FileSender | FileReader:
+    """The fitting one: what is encrypted has to be read first."""
+    if output.takes_files:
+        return FileSender(exchange, output, descriptor, parts)
+    return FileReader(exchange, descriptor, parts)
+
+
 class FileSender:
     """Writes literal pieces and byte ranges of a file as the body of a started response.
 

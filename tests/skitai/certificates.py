@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
-    """A file with an authority for clients, and the context of a server on 127.0.0.1."""
+    """A file with an authority for clients, and the context of a server on 127.0.0.1.
+
+    The server's key and certificate are in ``server.pem`` there.
+    """
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("test authority", authority_key, "test authority", authority_key, True)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -34,12 +37,36 @@ def make_certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
     return ca_file, context
 
 
+def make_pair(
+    directory: Path, name: str, *, passphrase: str = "", days: tuple[int, int] = (-1, 1)
+) -> tuple[Path, Path]:
+    """Files with a certificate that vouches for itself, and its key.
+
+    Parameters:
+        name: of the files and of the certificate's subject.
+        passphrase: encrypts the key.
+        days: from today, between which it is valid.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase:
+        secret = serialization.BestAvailableEncryption(passphrase.encode())
+    certificate = _certificate(name, key, name, key, False, days)
+    cert_file, key_file = directory / f"{name}.pem", directory / f"{name}.key"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret)
+    )
+    return cert_file, key_file
+
+
 def _certificate(
     subject: str,
     key: ec.EllipticCurvePrivateKey,
     issuer: str,
     issuer_key: ec.EllipticCurvePrivateKey,
     authority: bool,
+    days: tuple[int, int] = (-1, 1),
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.timezone.utc)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -49,8 +76,8 @@ def _certificate(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(authority, 0 if authority else None), True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
         .add_extension(

@@ -37,6 +37,7 @@ from skitai.server.exchange import ClientGone, Exchange
 from skitai.server.representation import Head
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from skitai.server.access_log import AccessLog
@@ -165,6 +166,7 @@ class Serving:
         app: has ``freeze``.
         threads: size of the thread pool; 0 for none.
         log: an access log.
+        tls: what connections are encrypted with.
         settings: any other setting, e.g. ``keep_alive=1``.
 
     Attributes:
@@ -173,13 +175,20 @@ class Serving:
     """
 
     def __init__(
-        self, app: Any, *, threads: int = 4, log: AccessLog | None = None, **settings: Any
+        self,
+        app: Any,
+        *,
+        threads: int = 4,
+        log: AccessLog | None = None,
+        tls: ssl.SSLContext | None = None,
+        **settings: Any,
     ) -> None:
         self.settings = Settings(
             address="127.0.0.1", port=0, threads=threads, access_log=False, **settings
         )
         self._app = app
         self._log = log
+        self._tls = tls
         self._clients: list[Client] = []
         self._failures: list[dict[str, Any]] = []
         self._ready = threading.Event()
@@ -220,7 +229,9 @@ class Serving:
     def _run(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
-        self.server = core.Server(self.loop, self.settings, self._dispatcher.dispatch, self._log)
+        self.server = core.Server(
+            self.loop, self.settings, self._dispatcher.dispatch, self._log, self._tls
+        )
         self.loop.run_until_complete(self.server.listen([self._listener]))
         self.loop.call_soon(self._ready.set)
         try:
@@ -294,6 +305,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def secure(self, context: ssl.SSLContext) -> Client:
+        """Go on over TLS."""
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        return self
 
     # -- sending
 

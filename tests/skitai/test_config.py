@@ -9,6 +9,8 @@ import pytest
 from skitai.config import Settings
 from skitai.errors import ConfigError
 
+ADDRESSES = "an IPv4 or IPv6 address, a host name or unix:/path/of/a.socket"
+
 
 def error_of(**run_kwargs):
     with pytest.raises(ConfigError) as caught:
@@ -91,12 +93,12 @@ def test_values_are_converted(name, given, expected):
         ("name", "../x", "one word of letters, digits, '.', '_' and '-'"),
         ("name", "a\n", "one word of letters, digits, '.', '_' and '-'"),
         ("name", 5, "one word of letters, digits, '.', '_' and '-'"),
-        ("address", "1.2.3", "an IPv4 or IPv6 address or a host name"),
-        ("address", "256.1.1.1", "an IPv4 or IPv6 address or a host name"),
-        ("address", "localhost:80", "an IPv4 or IPv6 address or a host name"),
-        ("address", "a b", "an IPv4 or IPv6 address or a host name"),
-        ("address", "", "an IPv4 or IPv6 address or a host name"),
-        ("address", None, "an IPv4 or IPv6 address or a host name"),
+        ("address", "1.2.3", ADDRESSES),
+        ("address", "256.1.1.1", ADDRESSES),
+        ("address", "localhost:80", ADDRESSES),
+        ("address", "a b", ADDRESSES),
+        ("address", "", ADDRESSES),
+        ("address", None, ADDRESSES),
     ],
 )
 def test_wrong_value_names_setting_value_and_fix(name, given, wanted):
