@@ -33,11 +33,11 @@ def bind_listeners(address: str, port: int) -> list[socket.socket]:
     """
     if not 0 <= port <= HIGHEST_PORT:
         raise ConfigError(f"port {port} is not a port: choose 1 to {HIGHEST_PORT} with --port")
-    family, target = _resolve(address, port)
+    family, target = resolve_address(address, port)
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:
-        raise _explain(exc, address, port) from exc
+        raise explain_binding(exc, address, port) from exc
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -45,7 +45,7 @@ def bind_listeners(address: str, port: int) -> list[socket.socket]:
         listener.bind(target)
     except OSError as exc:
         listener.close()
-        raise _explain(exc, address, port) from exc
+        raise explain_binding(exc, address, port) from exc
     listener.setblocking(False)
     return [listener]
 
@@ -84,7 +84,8 @@ def listener_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _resolve(address: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+def resolve_address(address: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Family and socket address; raises ``ConfigError`` for what is no address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         # An empty name would silently mean "any address"; that has to be asked for.
@@ -99,13 +100,14 @@ def _resolve(address: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, 
     return found[0][0], found[0][4]
 
 
-def _explain(exc: OSError, address: str, port: int) -> ConfigError:
+def explain_binding(exc: OSError, address: str, port: int, option: str = "--port") -> ConfigError:
+    """Why a port can't be bound, and what to do; ``option`` is that of the port."""
     if exc.errno == errno.EADDRINUSE:
-        text = f"port {port} is in use by another program: stop it or choose another with --port"
+        text = f"port {port} is in use by another program: stop it or choose another with {option}"
     elif exc.errno in (errno.EACCES, errno.EPERM):
         text = (
             f"port {port} needs privileges that this user doesn't have: "
-            "choose one from 1024 up with --port or start the service as root"
+            f"choose one from 1024 up with {option} or start the service as root"
         )
     elif exc.errno == errno.EADDRNOTAVAIL:
         text = (
