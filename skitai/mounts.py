@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from skitai.errors import ConfigError
+from skitai.foreign import Interface, interface_of
 from skitai.importer import guarded, import_file
 from skitai.options import DEVEL, ENVIRONMENT, PRODUCTION
 from skitai.preference import (
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from skitai.preference import Preference
 
 DEFAULT_HOST = "default"
-DEFAULT_VARIABLE = "app"
+VARIABLES = ("app", "application")  # what apps are called in files; the second is Django's way
+DJANGO_SETTINGS = "DJANGO_SETTINGS_MODULE"
 POLICY_ATTRIBUTES = ("debug", "use_reloader", "expose_spec")
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w./-]*")
@@ -59,11 +62,12 @@ class Mount:
     Attributes:
         name: how other apps call it; one app of a service has it.
         script_home: the launch script's directory.
-        appname: variable of the app in a file; None: ``__app__ ()``, else ``app``.
+        appname: variable of the app in a file; None: ``__app__ ()``, else ``app``, ``application``.
         hosts: host names; a leading dot covers a domain and what is below, ``default`` the rest.
         subscribe: names of the apps whose events this one receives too.
         copy: how often the same file was mounted before.
         app: what ``load`` returned.
+        foreign: the app is of another framework.
         module: where the app's hooks are; None for an app that is mounted as an object.
     """
 
@@ -78,19 +82,23 @@ class Mount:
     copy: int = 0
     app: Application | None = field(default=None, repr=False)
     module: ModuleType | None = field(default=None, repr=False)
+    foreign: bool = field(default=False, repr=False)
 
     def load(self) -> Application:
         """Make the app; called once in each worker.
 
-        Creates it (``__app__``), lets the preference overwrite attributes and applies SKITAIENV.
+        Creates it (``__app__``), lets the preference overwrite attributes and applies SKITAIENV. An
+        app of another framework is wrapped in one that hosts it.
         Raises `StartupError` when code of the app fails, `ConfigError` when it makes no app.
         """
         what = f"app {self.name!r} can't be started"
         self.module = self._import()
         app = guarded(what, self._create)
-        if not is_app(app):
-            raise ConfigError(f"app {self.name!r} is {app!r}, no app: make it with Atila(__name__)")
-        guarded(what, lambda: self._prepare(app))
+        self.foreign = not is_app(app)
+        if self.foreign:
+            app = self._host(app)
+        else:
+            guarded(what, lambda: self._prepare(app))
         self.app = cast("Application", app)
         return self.app
 
@@ -175,23 +183,49 @@ class Mount:
     def _import(self) -> ModuleType | None:
         value = self.target.value
         if self.target.kind is Kind.FILE and isinstance(value, Path):
-            return import_file(value, self.script_home, self.copy)
+            if self.target.settings is not None:
+                os.environ.setdefault(DJANGO_SETTINGS, self.target.settings)
+            return import_file(value, self.target.import_root(self.script_home), self.copy)
         return value if isinstance(value, ModuleType) else None
 
     def _create(self) -> Any:
         module = self.module
         if module is None:
-            return self.target.value
+            return _made(self.target.value)
         factory = getattr(module, "__app__", None)
         if factory is not None and self.appname is None:
             return factory()
-        variable = self.appname or DEFAULT_VARIABLE
-        if not hasattr(module, variable):
+        for variable in VARIABLES if self.appname is None else [self.appname]:
+            if hasattr(module, variable):
+                return _made(getattr(module, variable))
+        raise ConfigError(
+            f"file of app {self.name!r} has no variable {self.appname or VARIABLES[0]!r}: "
+            "define __app__() or name the variable as in 'dir/file:application'"
+        )
+
+    def _host(self, app: Any) -> Application:
+        """Wrap an app of another framework."""
+        # Only services that host such apps pay for these.
+        from skitai.handlers.asgi import ASGIApplication
+        from skitai.handlers.wsgi import WSGIApplication
+
+        if not callable(app) or isinstance(app, type):
+            raise ConfigError(f"app {self.name!r} is {app!r}, no app: make it with Atila(__name__)")
+        try:
+            interface = interface_of(app)
+        except ConfigError as exc:
+            raise ConfigError(f"app {self.name!r}: {exc}") from None
+        if interface is Interface.FACTORY:
+            raise ConfigError(f"app {self.name!r}: a factory must make an app, it made {app!r}")
+        if self.pref.extended or self.pref.overriding or self.pref.mountables:
             raise ConfigError(
-                f"file of app {self.name!r} has no variable {variable!r}: "
-                "define __app__() or name the variable as in 'dir/file:application'"
+                f"app {self.name!r} can't be extended, overridden or have apps mounted: it is "
+                f"{app!r}, no Atila app"
             )
-        return getattr(module, variable)
+        guarded(f"app {self.name!r} can't be started", lambda: _configure(app, self.pref))
+        max_body = self.pref.config.get("MAX_UPLOAD_SIZE")
+        hosting = ASGIApplication if interface is Interface.ASGI else WSGIApplication
+        return hosting(app, self.name, max_body)
 
     def _prepare(self, app: Any) -> None:
         pref = self.pref
@@ -214,6 +248,43 @@ class Mount:
                 setattr(app, name, environment == DEVEL)
             elif not hasattr(app, name):
                 setattr(app, name, False)
+
+
+def _made(value: Any) -> Any:
+    """The app, if ``value`` is one, or a function that makes it."""
+    if callable(value) and not is_app(value) and not isinstance(value, type):
+        return value() if interface_of(value) is Interface.FACTORY else value
+    return value
+
+
+def _configure(app: Any, pref: Preference) -> None:
+    """Give an app of another framework what the preference has for it, if it has a place for it."""
+    if not isinstance(app, (FunctionType, MethodType)):
+        for name, value in pref.items():
+            setattr(app, name, value)
+    config = getattr(app, "config", None)
+    if isinstance(config, MutableMapping):
+        config.update(pref.config)
+
+
+def in_order(mounts: Iterable[Mount]) -> list[Mount]:
+    """The mounts in the order in which they are asked; one of another framework is the last.
+
+    It answers everything itself, so nothing could stand behind it (seed, Working With Multiple
+    Apps). Raises `ConfigError` when two of them share a point and a host.
+    """
+    ordered = sorted(mounts, key=lambda mount: mount.foreign)
+    taken: dict[tuple[str, str], Mount] = {}
+    for mount in ordered:
+        for host in mount.hosts if mount.foreign else ():
+            other = taken.setdefault((host, mount.point), mount)
+            if other is not mount:
+                raise ConfigError(
+                    f"apps {other.name!r} and {mount.name!r} are both mounted at {mount.point!r} "
+                    "and are no Atila apps, so the second would never be asked: choose another "
+                    "point or host"
+                )
+    return ordered
 
 
 def _extend(app: Configurable, pref: Preference) -> None:

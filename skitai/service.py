@@ -49,7 +49,7 @@ from skitai.stores.locks import SharedLocks
 from skitai.stores.memory import SharedMemory
 from skitai.stores.result_cache import ResultCache
 from skitai.stores.shared import MEMORY_BYTES, SharedSlots
-from skitai.targets import Kind, Target, resolve
+from skitai.targets import Kind, Target, is_app, resolve
 from skitai.upstream.aliases import Aliases
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Service:
 
     def _check_place(self, new: Mount) -> None:
         for other in self.mounts:
-            if new.target.kind is Kind.OBJECT and other.target.value is new.target.value:
+            if is_app(new.target.value) and other.target.value is new.target.value:
                 raise ConfigError(
                     f"app {other.name!r} is mounted at {other.point!r} already: "
                     f"make another app object for {new.point!r}"

@@ -1,6 +1,7 @@
 """What can be mounted: finds out what a target of ``skitai.mount`` is.
 
-``Service.mount`` asks; app objects, modules, files and directories are known, all else is refused.
+``Service.mount`` asks; app objects, callables of other frameworks, modules, files and directories
+are known, all else is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from skitai.errors import ConfigError
+from skitai.foreign import interface_of, name_of
 from skitai.importer import display, guarded, import_file
 from skitai.preference import module_directory, run_config_hook
 
@@ -42,6 +44,7 @@ class Target:
         home: the app's directory: that of its module or file, else of the launch script.
         name: the app's name if the mount gives none.
         appname: variable of the app that the target itself names, as in ``dir/file:app``.
+        settings: name of the settings module, if it is a Django project; ``home`` is its root.
     """
 
     kind: Kind
@@ -49,15 +52,20 @@ class Target:
     home: Path
     name: str
     appname: str | None = None
+    settings: str | None = None
+
+    def import_root(self, script_home: Path) -> Path:
+        """The directory that the names of the target's modules begin at."""
+        return script_home if self.settings is None else self.home
 
     def run_config_hooks(self, script_home: Path, pref: Preference) -> None:
         """Call ``__config__ (pref)`` of the module, or of the file and its package."""
         if isinstance(self.value, ModuleType):
             run_config_hook(self.value, pref)
         elif self.kind is Kind.FILE and isinstance(self.value, Path):
-            for file in dict.fromkeys((self.home / "__init__.py", self.value)):
+            for file in dict.fromkeys((self.value.parent / "__init__.py", self.value)):
                 if file.is_file() and _defines_config(file):
-                    run_config_hook(import_file(file, script_home), pref)
+                    run_config_hook(import_file(file, self.import_root(script_home)), pref)
 
 
 def is_app(value: object) -> bool:
@@ -69,8 +77,9 @@ def resolve(target: object, script_home: Path) -> Target:
     """Find out what a target of ``skitai.mount`` is (engine README, mounting).
 
     Parameters:
-        target: an app, a module with ``__app__``, the path of a Python file (``"dir/file"``,
-            ``"dir/file.py"``, ``"dir/file:app"``) or of a directory of static files.
+        target: an app; a WSGI or ASGI callable, or a function that makes one; a module with
+            ``__app__``; the path of a Python file (``"dir/file"``, ``"dir/file.py"``,
+            ``"dir/file:app"``) or of a directory of static files.
         script_home: the launch script's directory, where relative paths start.
 
     Raises `ConfigError` for everything that can't be mounted, naming it and the fix.
@@ -89,10 +98,11 @@ def resolve(target: object, script_home: Path) -> Target:
     if isinstance(target, type):
         raise ConfigError(f"mount target {target!r} is a class: mount an instance of it")
     if callable(target):
-        raise ConfigError(
-            f"mount target {target!r} has no freeze(): hosting WSGI and ASGI callables is not "
-            "available yet, mount an Atila app, a module with __app__() or a directory"
-        )
+        try:
+            interface_of(target)
+        except ConfigError as exc:
+            raise ConfigError(f"mount target {exc}") from None
+        return Target(Kind.OBJECT, target, script_home, name_of(target))
     raise ConfigError(
         f"mount target {target!r} is no app: give an app, a module, a file or a directory"
     )
@@ -118,10 +128,21 @@ def _resolve_path(text: str, script_home: Path) -> Target:
             f"mount target {text!r} is no directory and no Python file: {str(source)!r} does "
             "not exist, paths are relative to the launch script"
         )
-    if source.name == "wsgi.py" and (source.parent / "settings.py").is_file():
-        raise ConfigError(f"mount target {text!r}: hosting Django is not available yet")
     name = re.sub(r"[^\w./-]", "_", os.path.relpath(source.with_suffix(""), script_home))
-    return Target(Kind.FILE, source, source.parent, name, match["appname"])
+    home, settings = _django_project(source)
+    return Target(Kind.FILE, source, home, name, match["appname"], settings)
+
+
+def _django_project(source: Path) -> tuple[Path, str | None]:
+    """The root and the settings module of the Django project whose file this is, else its directory
+    and None."""
+    folder = source.parent
+    settings = (folder / "settings.py").is_file() or (folder / "settings" / "__init__.py").is_file()
+    if source.name not in ("wsgi.py", "asgi.py") or not settings:
+        return folder, None
+    if (folder / "manage.py").is_file() and not (folder / "__init__.py").is_file():
+        return folder, "settings"
+    return folder.parent, f"{folder.name}.settings"
 
 
 def _defines_config(file: Path) -> bool:

@@ -23,6 +23,7 @@ from skitai.handlers.peers import Peers
 from skitai.handlers.static import StaticHandler
 from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
+from skitai.mounts import in_order
 from skitai.server.access_log import AccessLog
 from skitai.server.core import Server
 from skitai.server.dispatch import Dispatcher, Site
@@ -190,7 +191,7 @@ class Worker:
 
     def _build(self) -> Dispatcher:
         resolvers: dict[tuple[str, str], list[Callable[[Exchange], Endpoint]]] = {}
-        for mount in self._loaded:
+        for mount in in_order(self._loaded):
             assert mount.app is not None
             resolve = mount.app.freeze(mount.point, self._pool)
             for host in mount.hosts:

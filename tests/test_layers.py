@@ -28,7 +28,8 @@ ROOMS: dict[str, set[str]] = {
     "importer": {"errors"},
     "script": {"errors", "importer"},
     "preference": {"errors", "importer"},
-    "targets": {"errors", "importer", "preference"},
+    "foreign": {"errors"},
+    "targets": {"errors", "foreign", "importer", "preference"},
     "wire": {"errors"},
     "stores": {"errors"},
     "bus": {"errors", "log"},
@@ -45,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
         "errors", "config", "log", "wire", "stores", "bus", "net", "executors", "tasks",
         "upstream", "server",
     },
-    "mounts": {"errors", "options", "importer", "preference", "targets", "handlers"},
+    "mounts": {"errors", "foreign", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
         "errors", "config", "log", "importer", "wire", "stores", "bus", "net", "executors",
         "tasks", "upstream", "server", "handlers", "mounts",

@@ -107,6 +107,23 @@ class BodyStream:
             self._resume()
         return block
 
+    async def read_some(self) -> bytes:
+        """What has arrived, as soon as there is something; ``b""`` at the end of the body.
+
+        Raises what ``read`` raises.
+        """
+        if self._news is not None:
+            raise RuntimeError("the body of this request is being read already")
+        self._wanted = 1
+        while not self._data and not self._complete:
+            if self._failure is not None:
+                raise self._failure
+            await self._more(None)
+        block = bytes(self._data)
+        self._data.clear()
+        self._resume()
+        return block
+
     def _resume(self) -> None:
         exchange = self._exchange
         if self._held and exchange is not None:
