@@ -113,6 +113,7 @@ def _gunicorn(module: str) -> tuple[str, ...]:
 BOTH = (SYNC, ASYNC)
 OURS_OPTIONS = ("--port", "{port}", "--workers", "1")
 OURS_COMMAND = ("benchmarks/apps/ours.py", *OURS_OPTIONS)
+HOSTED_COMMAND = ("-m", "benchmarks.apps.hosted", *OURS_OPTIONS)
 # Functions that wait for a database; of 1 to 32 threads, 8 gave Flask its best figures.
 DATABASE_THREADS = "8"
 OURS_DATABASE_COMMAND = (
@@ -256,6 +257,49 @@ CONTENDERS = (
         ("skitai",),
         remark="access log written to a file",
         environment={"ACCESS_LOG": "on"},
+    ),
+    Contender(
+        "ours-flask",
+        "skitai + Flask",
+        HOSTED_COMMAND,
+        (SYNC,),
+        ("skitai", *FLASK),
+        EVERY,
+        environment={"HOSTED": "with_flask"},
+    ),
+    Contender(
+        "ours-django",
+        "skitai + Django",
+        HOSTED_COMMAND,
+        (SYNC,),
+        ("skitai", *DJANGO),
+        EVERY,
+        environment={"HOSTED": "with_django"},
+    ),
+    Contender(
+        "ours-fastapi",
+        "skitai + FastAPI",
+        HOSTED_COMMAND,
+        BOTH,
+        ("skitai", *FASTAPI),
+        EVERY,
+        environment={"HOSTED": "with_fastapi"},
+    ),
+    Contender(
+        "ours-wsgi",
+        "skitai, raw WSGI",
+        HOSTED_COMMAND,
+        (SYNC,),
+        ("skitai",),
+        environment={"HOSTED": "raw_wsgi"},
+    ),
+    Contender(
+        "ours-asgi",
+        "skitai, raw ASGI",
+        HOSTED_COMMAND,
+        (ASYNC,),
+        ("skitai",),
+        environment={"HOSTED": "raw_asgi"},
     ),
     Contender(
         "granian-rsgi", "Granian, raw RSGI", _granian("rsgi", "raw_rsgi"), (ASYNC,), ("granian",)
