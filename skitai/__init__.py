@@ -68,6 +68,8 @@ __all__ = [
     "alias",
     "config_executors",
     "deflu",
+    "enable_forward",
+    "enable_ssl",
     "g",
     "getswd",
     "is_devel",
@@ -104,6 +106,8 @@ g = _service.shared
 register_g = register_states = register_cache_keys = _service.register_g
 set_max_rcache = _service.set_max_rcache
 config_executors = _service.config_executors
+enable_ssl = _service.enable_ssl
+enable_forward = _service.enable_forward
 addlu = deflu = lukeys = trackers = _service.register_g
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skitai import log
-from skitai.config import Settings, closest
+from skitai.config import UNIX_PREFIX, Settings, closest
 from skitai.errors import ConfigError, SkitaiError
 from skitai.executors.config import ZOMBIE_TIMEOUT, ExecutorConfig, config_executors
 from skitai.importer import existing_directory, explain, put_first
@@ -75,6 +75,7 @@ class Service:
         locks: locks by name over all workers.
         results: what upstreams answered to this process.
         executors: how many threads and processes work for ``was.Thread`` and ``was.Process``.
+        configured: settings that functions such as `enable_ssl` have made.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -86,6 +87,7 @@ class Service:
         self.locks = SharedLocks(self._memory)
         self.results = ResultCache(self.shared)
         self.executors = ExecutorConfig()
+        self.configured: dict[str, Any] = {}
         self._directory = directory
         self._started_in = current_directory()
         self._ran = False
@@ -279,6 +281,62 @@ class Service:
         """
         self.executors = config_executors(workers, zombie_timeout, process_start_method)
 
+    def enable_ssl(
+        self,
+        certfile: str | Path,
+        keyfile: str | Path | None = None,
+        passphrase: str | None = None,
+        *,
+        hsts: int | str = 0,
+        client_ca: str | Path | None = None,
+        ciphers: str = "",
+    ) -> None:
+        """Speak TLS on the port, and nothing else: HTTP/1.1 and 2 by ALPN, TLS 1.2 and newer.
+
+        All are settings of ``run``, too, which win. Paths are relative to the launch script. A
+        reload reads the files again. Files that can't be used end ``run`` with exit code 2.
+
+        Parameters:
+            certfile: PEM file with the certificate and its chain.
+            keyfile: PEM file with the private key. Default: it is in ``certfile``.
+            passphrase: opens an encrypted key.
+            hsts: seconds for which browsers shall use https only, ``"; includeSubDomains"`` may
+                follow (RFC 6797). Default: they are told nothing.
+            client_ca: PEM file with authorities; clients must show a certificate of theirs.
+            ciphers: for TLS 1.2, as OpenSSL names them. Default: those of Python.
+        """
+        self.configured.update(
+            certfile=certfile,
+            keyfile=keyfile or "",
+            passphrase=passphrase or "",
+            hsts=hsts or "",
+            client_ca=client_ca or "",
+            ciphers=ciphers,
+        )
+
+    def enable_forward(
+        self,
+        port: int = 80,
+        forward_port: int = 443,
+        forward_domain: str | None = None,
+        ip: str = "",
+    ) -> None:
+        """Redirect from a second port to https, with 301.
+
+        Parameters:
+            port: where clients without TLS come.
+            forward_port: where they are sent to.
+            forward_domain: host that they are sent to. Requests that come to the main port for
+                another host are sent there, too. Default: the host that they asked for.
+            ip: address of the second port. Default: every IPv4 address.
+        """
+        self.configured.update(
+            fws_port=port,
+            fws_to=forward_port,
+            fws_domain=forward_domain or "",
+            fws_address=ip or "0.0.0.0",
+        )
+
     # Running
 
     def run(self, **conf: Any) -> None:
@@ -320,13 +378,13 @@ class Service:
             raise
         if seat is not None:
             occupy(seat, serve, settings.name)
-        from skitai.net.listeners import bind_listeners
+        from skitai.net.openings import open_listeners
         from skitai.supervisor.master import Supervisor
 
         log.install("m")
         master = Supervisor(
             settings,
-            bind_listeners(settings.address, settings.port),
+            open_listeners(settings),
             serve,
             exec_argv=restart_command(self._started_in),
             watch_paths=self._source_directories if settings.devel else None,
@@ -338,7 +396,7 @@ class Service:
     def _settle(self, conf: dict[str, Any]) -> Settings:
         """Decide settings and environment, check what was mounted, go to the script's directory."""
         line = parse(sys.argv[1:], program_name(), conf)
-        settings = Settings.load(conf, line.settings)
+        settings = Settings.load({**self.configured, **conf}, line.settings)
         environment = choose_environment(line.environment, os.environ, conf.get("devel"))
         devel = environment == DEVEL
         single = devel and "workers" not in line.settings
@@ -348,10 +406,25 @@ class Service:
             workers=1 if single else settings.workers,
             devel=devel,
         )
+        settings = self._with_files(settings)
         self._check_mounts()
         os.environ[ENVIRONMENT] = environment
         put_first(self.directory)
         os.chdir(self.directory)
+        return settings
+
+    def _with_files(self, settings: Settings) -> Settings:
+        """Find the files of TLS, and look whether they can be used."""
+        from skitai.net.certificates import make_context
+
+        paths = {name: getattr(settings, name) for name in ("certfile", "keyfile", "client_ca")}
+        found: dict[str, Any] = {name: self.abspath(path) for name, path in paths.items() if path}
+        for name in ("address", "fws_address"):
+            prefix, mark, path = getattr(settings, name).partition(UNIX_PREFIX)
+            if mark and not prefix:
+                found[name] = UNIX_PREFIX + self.abspath(path)
+        settings = replace(settings, **found)
+        make_context(settings, ())
         return settings
 
     def _serving(self, settings: Settings) -> Callable[[WorkerSeat], int]:

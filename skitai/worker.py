@@ -24,9 +24,13 @@ from skitai.handlers.static import StaticHandler
 from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
 from skitai.mounts import in_order
+from skitai.net.certificates import doubt_about, make_context
+from skitai.net.openings import split_listeners
 from skitai.server.access_log import AccessLog
 from skitai.server.core import Server
 from skitai.server.dispatch import Dispatcher, Site
+from skitai.server.forward import Forward
+from skitai.server.negotiation import ALPN
 from skitai.tasks.loops import TaskLoop
 from skitai.upstream.upstreams import Upstreams
 
@@ -129,11 +133,7 @@ class Worker:
         for mount in self._loaded:
             await asyncio.to_thread(mount.begin, loop)
         await bus.open()
-        server = Server(loop, settings, dispatcher.dispatch, self._access_log)
-        try:
-            await server.listen(self._seat.sockets)
-        except OSError as exc:
-            raise StartupError(f"port {settings.port} can't be used: {exc.strerror}") from exc
+        servers = await self._listen(loop, dispatcher.dispatch)
         loop.add_reader(self._seat.alive_fd, self._orphaned)
         # What start-up made stays for the worker's life: the collector need not look at it again.
         gc.collect()
@@ -141,7 +141,8 @@ class Worker:
         gc.set_threshold(*GC_THRESHOLD)
         self._seat.report_ready()
         await self._stop.wait()
-        if not await server.drain(settings.drain_timeout):
+        drains = [server.drain(settings.drain_timeout) for server in servers]
+        if not all(await asyncio.gather(*drains)):
             log.warning("requests were still running after %s s", settings.drain_timeout)
         await asyncio.to_thread(self._unload_apps)
         await bus.close()
@@ -149,6 +150,29 @@ class Worker:
         await _end_tasks()
         await self._upstreams.close()
         return 0
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, dispatch: Callable[[Exchange], None]
+    ) -> list[Server]:
+        """Open the port, and the one that redirects to it."""
+        settings = self._settings
+        tls = make_context(settings, ALPN)
+        if tls is not None and self._seat.slot == 0 and (doubt := doubt_about(settings)):
+            log.warning("%s", doubt)
+        forward = Forward(settings.fws_to, settings.fws_domain)
+        main = Server(loop, settings, forward.guard(dispatch), self._access_log, tls)
+        if settings.hsts:
+            main.add_common_field("Strict-Transport-Security", f"max-age={settings.hsts}")
+        servers = [main]
+        serving, redirecting = split_listeners(self._seat.sockets, settings)
+        try:
+            await main.listen(serving)
+            if redirecting:
+                servers.append(Server(loop, settings, forward.dispatch, self._access_log))
+                await servers[-1].listen(redirecting)
+        except OSError as exc:
+            raise StartupError(f"port {settings.port} can't be used: {exc.strerror}") from exc
+        return servers
 
     def unload(self) -> None:
         """End what the worker started; called when the loop stands still."""

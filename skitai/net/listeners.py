@@ -78,10 +78,12 @@ def adopt_listeners(descriptors: Iterable[int]) -> list[socket.socket]:
     return adopted
 
 
-def listener_url(listener: socket.socket) -> str:
-    """The URL under which a bound socket is reached, with its real port."""
+def listener_url(listener: socket.socket, scheme: str = "http") -> str:
+    """The URL under which a bound socket is reached, with its real port or its path."""
+    if listener.family == socket.AF_UNIX:
+        return f"{scheme}+unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def resolve_address(address: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:

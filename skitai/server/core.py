@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from socket import AF_UNIX
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,11 +83,12 @@ class Server:
         """Accept on bound sockets; an ``OSError`` says why one of them can't be used."""
         for sock in sockets:
             create: Any = self.loop.create_server
+            options: dict[str, Any] = {"sock": sock, "backlog": self.settings.backlog}
             if sock.family == AF_UNIX:
                 create = self.loop.create_unix_server
-            self._listeners.append(
-                await create(self._accept, sock=sock, backlog=self.settings.backlog)
-            )
+                if sys.version_info >= (3, 13):
+                    options["cleanup_socket"] = False  # others may go on with it
+            self._listeners.append(await create(self._accept, **options))
         self._tick()
 
     def _accept(self) -> asyncio.BaseProtocol:

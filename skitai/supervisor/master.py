@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from setproctitle import setproctitle
 
-from skitai.net.listeners import listener_url
+from skitai.net.openings import listener_urls
 from skitai.supervisor.children import (
     START_FAILED,
     Child,
@@ -49,7 +49,8 @@ class Supervisor:
     now and then drains the old ones; USR1 is passed on (reopen logs).
 
     Parameters:
-        settings: of these ``name``, ``workers`` and ``drain_timeout`` are used.
+        settings: of these ``name``, ``workers``, ``drain_timeout`` and what says how sockets are
+            reached are used.
         listeners: bound sockets; the workers listen. They are closed when the service stops.
         serve_worker: runs a worker in its seat and returns its exit code.
         exec_argv: the command line that starts this service anew, its program with a path that
@@ -225,7 +226,7 @@ class Supervisor:
 
     def _announce(self) -> None:
         self._announced = True
-        urls = ", ".join(listener_url(listener) for listener in self._listeners)
+        urls = ", ".join(listener_urls(self._listeners, self._settings))
         workers = self._settings.workers
         self._log.info(
             "serving on %s with %d worker%s, pid %d",

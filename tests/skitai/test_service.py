@@ -70,7 +70,11 @@ def refusal(directory, source, *words, **environ):
         ("", ["--port=x"], "port must be a whole number from 0 to 65535, not 'x': "),
         ("port=5", ["--port="], "port must be a whole number from 0 to 65535, not '': "),
         ("wokers=3", [], "unknown setting 'wokers' with value 3: did you mean 'workers'?"),
-        ("ip='1.2.3'", [], "address must be an IPv4 or IPv6 address or a host name, not '1.2.3'"),
+        (
+            "ip='1.2.3'",
+            [],
+            "address must be an IPv4 or IPv6 address, a host name or unix:/path/of/a.socket, not '1.2.3'",
+        ),
         ("devel='perhaps'", [], "devel must be True or False, not 'perhaps'"),
         ("", ["--thread"], "argument --threads: expected one argument; see serve.py --help"),
         ("", ["--prot=1"], "unknown option '--prot': did you mean '--port'?"),
