@@ -56,10 +56,16 @@ class Tunnel(Protocol):
         """Read on; on the loop."""
 
     def finish(self) -> None:
-        """End it in order, behind what was written; on the loop."""
+        """End it in order, behind what was written; on the loop.
+
+        What still comes from the client is dropped, and only ``lost`` is called.
+        """
 
     def close(self) -> None:
         """End it at once; on the loop."""
+
+
+LINGER_SECONDS = 2.0  # for the client to see the end
 
 
 class TcpTunnel:
@@ -72,7 +78,17 @@ class TcpTunnel:
         receiver: the handler's end.
     """
 
-    __slots__ = ("_exchange", "_output", "_receiver", "_server", "_transport")
+    __slots__ = (
+        "_client_ended",
+        "_exchange",
+        "_finished",
+        "_output",
+        "_progress",
+        "_receiver",
+        "_server",
+        "_since",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -87,15 +103,18 @@ class TcpTunnel:
         self._transport = transport
         self._output = output
         self._receiver = receiver
+        self._client_ended = False
+        self._finished = False
+        self._since = 0.0  # when it was finished, or the client last took something after that
+        self._progress = 0  # bytes that waited then
 
     def begin(self, held: bytes) -> None:
         """Read on, after what had come before the tunnel was there."""
         if self._output.fd < 0:
             return
+        self.resume()  # first: the receiver may hold it at once
         if held:
             self._receiver.received(held)
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # -- transport events
 
@@ -103,9 +122,13 @@ class TcpTunnel:
         """The transport was made long ago."""
 
     def data_received(self, data: bytes) -> None:
-        self._receiver.received(data)
+        if not self._finished:
+            self._receiver.received(data)
 
     def eof_received(self) -> bool:
+        if self._finished:
+            return False
+        self._client_ended = True
         self._receiver.ended()
         return True
 
@@ -149,13 +172,36 @@ class TcpTunnel:
 
     def finish(self) -> None:
         # What a thread has just written may still be on its way to the transport.
-        self._server.loop.call_soon(self._transport.close)
+        self._server.loop.call_soon(self._shut)
 
     def close(self) -> None:
         self._transport.abort()
+
+    def _shut(self) -> None:
+        """Close our half first, if the client may be sending: a close at once would reset the
+        connection, and what was written last could be lost (RFC 9112, 9.6)."""
+        transport = self._transport
+        if transport.is_closing():
+            return
+        if self._client_ended or not transport.can_write_eof():
+            transport.close()
+            return
+        self._finished = True
+        self._since = self._server.clock.now
+        transport.resume_reading()
+        transport.write_eof()
 
     # -- for the server
 
     def check(self, now: float) -> None:
         """Let the receiver look at its clocks."""
-        self._receiver.check(now)
+        if not self._finished:
+            self._receiver.check(now)
+            return
+        pending = self._output.pending()
+        if pending != self._progress:
+            self._progress, self._since = pending, now
+        elif now - self._since > (
+            self._server.settings.network_timeout if pending else LINGER_SECONDS
+        ):
+            self._transport.abort()
