@@ -1,4 +1,4 @@
-"""Remote calls to routes, XML-RPC and JSON-RPC by the content type (seed, RPC Response).
+"""Remote calls to routes, XML-RPC, JSON-RPC and gRPC by the content type (seed, RPC Response).
 
 The resolver asks ``Rpc.offer`` for requests with a body. A call of ``books.add`` at ``/api`` is
 performed like a POST request to ``/api/books/add`` whose JSON body has the arguments by name, so
@@ -15,6 +15,8 @@ from atila.invoking import drive
 from atila.routing.router import Resolution, Router
 from atila.rpc import jsonrpc, xmlrpc
 from atila.rpc.calls import RpcError
+from atila.rpc.grpc import PREFIX as GRPC
+from atila.rpc.grpc import Grpc
 from atila.rpc.remote_calls import Caller
 from skitai.handlers.interface import Mode
 from skitai.server.coroutines import spawn
@@ -61,12 +63,9 @@ DIALECTS = (
 _BY_TYPE = {kind: dialect for dialect in DIALECTS for kind in dialect.types}
 
 
-def rpc_kind(exchange: Exchange) -> Dialect | None:
-    """The protocol of a request with a body, by its content type; None when it is no call."""
+def _media_type_of_call(exchange: Exchange) -> str:
     request = exchange.request
-    if request.method != "POST":
-        return None
-    return _BY_TYPE.get(media_type(request.headers.get("content-type", "")))
+    return media_type(request.headers.get("content-type", "")) if request.method == "POST" else ""
 
 
 class Rpc:
@@ -87,6 +86,7 @@ class Rpc:
             dialect: Router([route for route in routes if route.content_types() & dialect.types])
             for dialect in DIALECTS
         }
+        self._grpc = Grpc(app, resolve)
         caller = Caller(app, point, resolve)
         self._endpoints = {
             dialect: (RpcEndpoint(caller, dialect, True), RpcEndpoint(caller, dialect, False))
@@ -95,9 +95,10 @@ class Rpc:
 
     def offer(self, exchange: Exchange) -> Endpoint | None:
         """The endpoint for a request with a body that calls something; None for any other."""
-        dialect = rpc_kind(exchange)
+        kind = _media_type_of_call(exchange)
+        dialect = _BY_TYPE.get(kind)
         if dialect is None:
-            return None
+            return self._grpc.call(exchange, kind) if kind.startswith(GRPC) else None
         path = exchange.request.path[self._skip :]
         try:
             self._declared[dialect].find("POST", path)

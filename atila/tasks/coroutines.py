@@ -67,7 +67,8 @@ def as_coroutine(function: Callable[..., Steps]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     async def run(was: Was, /, *args: Any, **kwargs: Any) -> Any:
-        return await _Run(function(was, *args, **kwargs)).start(was)
+        pack = getattr(was.exchange, "pack", None)
+        return await _Run(function(was, *args, **kwargs), pack).start(was)
 
     return run
 
@@ -75,16 +76,21 @@ def as_coroutine(function: Callable[..., Steps]) -> Callable[..., Any]:
 class _Run:
     """A generator that runs.
 
+    Parameters:
+        steps: the generator.
+        pack: makes bytes of what it yields, for exchanges that take messages (gRPC).
+
     Attributes:
         pieces: yielded and not yet sent.
         waiting: what it has yielded to wait for.
         result: what it has returned.
     """
 
-    __slots__ = ("_steps", "ended", "pieces", "result", "waiting")
+    __slots__ = ("_pack", "_steps", "ended", "pieces", "result", "waiting")
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, pack: Callable[[Any], bytes] | None) -> None:
         self._steps = steps
+        self._pack = pack
         self.pieces: list[bytes] = []
         self.waiting: Any = None
         self.ended = False
@@ -125,8 +131,10 @@ class _Run:
             while size < BURST_SIZE:
                 item = steps.send(sent) if failure is None else steps.throw(failure)
                 sent = failure = None
-                if isinstance(item, (str, bytes, bytearray, memoryview)):
-                    piece = to_bytes(item)
+                if isinstance(item, (str, bytes, bytearray, memoryview)) or (
+                    self._pack is not None and not inspect.isawaitable(item)
+                ):
+                    piece = self._bytes_of(item)
                     self.pieces.append(piece)
                     size += len(piece)
                 elif isinstance(item, Awaitable) and item.done:
@@ -156,7 +164,10 @@ class _Run:
 
     def _rest(self) -> bytes:
         """What was returned behind text that was yielded."""
-        return b"" if self.result is None else to_bytes(self.result)
+        return b"" if self.result is None else self._bytes_of(self.result)
+
+    def _bytes_of(self, item: Any) -> bytes:
+        return to_bytes(item) if self._pack is None else self._pack(item)
 
     async def _stream(self) -> AsyncGenerator[bytes, None]:
         try:
