@@ -103,8 +103,10 @@ FRAMEWORK_INTERFACE = {
     "skitai.wire.conditional",
     "skitai.wire.dates",
     "skitai.wire.forms",
+    "skitai.wire.grpc",
     "skitai.wire.multipart",
     "skitai.wire.negotiation",
+    "skitai.wire.protobuf",
     "skitai.wire.request",
 }
 
