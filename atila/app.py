@@ -30,6 +30,9 @@ from atila.routing.urls import Urls
 from atila.state.session import Sessions
 from atila.templating.templates import TemplateDecorators, Templates
 from atila.validation.inspection import InspectDecorators, requirements_of
+from atila.websockets.declaring import SocketDecorators, check_routes, declaration_of
+from atila.websockets.endpoint import SocketEndpoint
+from atila.websockets.registry import Sockets
 from skitai.handlers.peers import Peers
 from skitai.sql import SqlError, SqlTemplates
 from skitai.stores.local import LocalStore
@@ -72,6 +75,7 @@ class Atila(
     InspectDecorators,
     PreworkDecorators,
     TemplateDecorators,
+    SocketDecorators,
 ):
     """A web app (seed, First App).
 
@@ -93,6 +97,7 @@ class Atila(
             the worker.
         encode: data to JSON, by ``config.JSON_ENCODER``.
         senders: types of results to what sends them.
+        websockets: the open sockets of this worker.
     """
 
     def __init__(self, app_name: str) -> None:
@@ -132,6 +137,8 @@ class Atila(
         self.sessions = Sessions(None)
         self.aliases = Aliases()
         self.sql_templates: SqlTemplates | None = None
+        self.websockets = Sockets(self)
+        self._declared_sockets: list[Callable[..., Any]] = []
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
         self.lifecycle = Lifecycle(self)
@@ -211,12 +218,17 @@ class Atila(
         self.templates.prepare()
         self._close_prefixes()
         self._limit_uploads()
+        check_routes(self._declared_sockets, self._routes)
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)
         authenticators = Authenticators(self)
         for route in self._routes:
-            route.endpoint = RouteEndpoint(self, route, authenticators)
+            socket = declaration_of(route.function)
+            if socket is None:
+                route.endpoint = RouteEndpoint(self, route, authenticators)
+            else:
+                route.endpoint = SocketEndpoint(self, route, authenticators, socket)
         return Resolver(self, point).resolve
 
     def _close_prefixes(self) -> None:
@@ -232,6 +244,7 @@ class Atila(
             loop: the worker's; None where there is none, as in a test.
         """
         self.loop = loop
+        self.websockets.start()
         self.events.started()
         self.lifecycle.finish()
         self.maintenance.start(loop)
@@ -278,5 +291,6 @@ class Atila(
     def cleanup(self) -> None:
         """Run the ``__umount__`` hooks; called once by the worker at its end, in a thread."""
         self.maintenance.stop()
+        self.websockets.stop()
         self.events.ending()
         self.lifecycle.stop()

@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "log": set(),
     "current": set(),
+    "sockets": set(),
     "config": {"errors"},
     "options": {"errors", "config"},
     "importer": {"errors"},
@@ -57,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
         "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
-    "skitai": {"errors", "current", "preference", "tasks", "upstream", "service"},
+    "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.
@@ -94,7 +95,10 @@ FRAMEWORK_INTERFACE = {
     "skitai.tasks.naming",
     "skitai.tasks.task",
     "skitai.tasks.then",
+    "skitai.server.websocket",
+    "skitai.server.websocket_handshake",
     "skitai.service",
+    "skitai.sockets",
     "skitai.sql",
     "skitai.stores.local",
     "skitai.upstream.aliases",

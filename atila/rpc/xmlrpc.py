@@ -34,6 +34,7 @@ MULTICALL = "system.multicall"
 _CRASHED = 1
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'<>]{1,40})["']""")
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_WITH_PARAMS = ("params", "methodCall", "methodResponse")
 _LEVEL = 3  # elements around a value within another one: <array><data><value>
 _HEAD = "<?xml version='1.0' encoding='utf-8'?>\n<methodResponse>\n"
 _TAIL = "</methodResponse>\n"
@@ -88,8 +89,24 @@ def _text(body: bytes, content_type: str) -> str:
         raise RpcError(PARSE_ERROR, f"the document is not valid {exc.encoding}") from None
 
 
+def decode_params(text: str) -> list[Any]:
+    """The values of ``<params>``, alone or in a method call or response.
+
+    Raises ``RpcError`` for a document of anything else.
+    """
+    return _read(text, _Unmarshaller(_WITH_PARAMS))
+
+
 def _parse(text: str) -> tuple[str, list[Any]]:
     target = _Unmarshaller()
+    params = _read(text, target)
+    method = target.getmethodname()
+    if not method:
+        raise RpcError(INVALID_REQUEST, "the method call has no methodName")
+    return method, params
+
+
+def _read(text: str, target: _Unmarshaller) -> list[Any]:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = target.start
@@ -99,17 +116,13 @@ def _parse(text: str) -> tuple[str, list[Any]]:
     target.xml("", None)  # expat gives it text, with nothing to decode
     try:
         parser.Parse(text, True)  # text, whatever charset the document says that it has
-        params = target.close()
+        return list(target.close())
     except RpcError:
         raise
     except expat.ExpatError as exc:
         raise RpcError(PARSE_ERROR, f"the document is not well-formed: {exc}") from None
     except Exception:  # xmlrpc.client takes well-formed documents for valid ones
         raise RpcError(INVALID_REQUEST, "the document is no valid method call") from None
-    method = target.getmethodname()
-    if not method:
-        raise RpcError(INVALID_REQUEST, "the method call has no methodName")
-    return method, list(params)
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -117,15 +130,17 @@ def _refuse_doctype(*_: object) -> None:
 
 
 class _Unmarshaller(Unmarshaller):
-    """Makes dates ``datetime`` and binaries ``bytes``; only method calls, not too deep."""
+    """Makes dates ``datetime`` and binaries ``bytes``; only what it is made for, not too deep."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: tuple[str, ...] = ("methodCall",)) -> None:
         super().__init__(use_builtin_types=True)
+        self._roots = roots
         self._open = 0
 
     def start(self, tag: str, attrs: dict[str, str]) -> None:
-        if not self._open and tag != "methodCall":
-            raise RpcError(INVALID_REQUEST, f"the document is no methodCall but {tag[:40]!r}")
+        if not self._open and tag not in self._roots:
+            expected = " or ".join(self._roots)
+            raise RpcError(INVALID_REQUEST, f"the document is no {expected} but {tag[:40]!r}")
         self._open += 1
         if self._open > _LEVEL * MAX_DEPTH:
             raise RpcError(INVALID_REQUEST, "nested too deeply")

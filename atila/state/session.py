@@ -293,6 +293,16 @@ class Session(LenientMapping):
             return await asyncio.to_thread(self.commit)
         return self.commit()
 
+    def reopen(self) -> None:
+        """Read the session anew, and let it be changed once more: at the end of a websocket.
+
+        ``commit`` has to be called again. What a server keeps is saved then; a session in a cookie
+        stays as it was when the headers were sent, there is no way to the browser any more.
+        """
+        for space in self._spaces.values():
+            space.reopen()
+        self._committed = None
+
     def _opened(self) -> Record:
         space = self._space
         record = space.record

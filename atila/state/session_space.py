@@ -144,11 +144,12 @@ class Space:
         Raises ``ConfigError`` when there is no key.
         """
         sealer = self._open_sealer()
-        token = cookie.get(self.cookie)
-        if token is not None:
+        ticket = self._ticket
+        if ticket is None and (token := cookie.get(self.cookie)) is not None:
             self._sent = True
             ticket = sealer.open(token, self.cookie)
-            stored = None if ticket is None else store.load(ticket)
+        if ticket is not None:
+            stored = store.load(ticket)
             record = None if stored is None else read_record(stored)
             if record is not None:
                 self._ticket = ticket
@@ -179,6 +180,7 @@ class Space:
         ticket = store.save(self._ticket, self._write(), record.deadline)
         if ticket is None:
             return ""  # it has ended while the request ran; the browser was told then
+        self._ticket = ticket
         token = self._open_sealer().seal(ticket, self.cookie)
         size = len(self.cookie) + len(token)
         if size > MAX_SIZE:
@@ -188,6 +190,12 @@ class Space:
                 "app.session_store = RedisSessionStore(…)"
             )
         return self._placement.write(self.cookie, token, record.deadline)
+
+    def reopen(self) -> None:
+        """Forget what was loaded, and load what the store has now when it is asked for."""
+        self.record = None
+        self.changed = self.lent = self._ended = False
+        self._revoked = None
 
     def _loaded(self) -> Record:
         assert self.record is not None

@@ -1,0 +1,1 @@
+"""WebSockets: what an app declares with ``@app.websocket``, compiled and served."""
