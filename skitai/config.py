@@ -216,6 +216,9 @@ class Settings:
     name: str = setting("", WORD, "name of the service", option=True, example="myapp")
     address: str = setting("0.0.0.0", ADDRESS, "address to listen on", option=True)
     port: int = setting(5000, whole_number(0, 65535), "TCP port; 0: any free one", option=True)
+    quic: int = setting(
+        0, whole_number(0, 65535), "UDP port of HTTP/3; 0: none", option=True, example=443
+    )
     workers: int = setting(1, whole_number(1), "worker processes", option=True, example=4)
     threads: int = setting(
         4, whole_number(0), "request threads per worker; 0: apps run on the loop", option=True

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from skitai.handlers.interface import Endpoint
     from skitai.mounts import Mount, StaticMount
     from skitai.server.exchange import Exchange
+    from skitai.server.http3 import Http3Listener
     from skitai.service import Service
     from skitai.supervisor.seats import WorkerSeat
 
@@ -134,6 +135,7 @@ class Worker:
             await asyncio.to_thread(mount.begin, loop)
         await bus.open()
         servers = await self._listen(loop, dispatcher.dispatch)
+        http3 = self._listen_http3(servers[0], bus)
         loop.add_reader(self._seat.alive_fd, self._orphaned)
         # What start-up made stays for the worker's life: the collector need not look at it again.
         gc.collect()
@@ -141,9 +143,13 @@ class Worker:
         gc.set_threshold(*GC_THRESHOLD)
         self._seat.report_ready()
         await self._stop.wait()
+        if http3 is not None:
+            http3.close()
         drains = [server.drain(settings.drain_timeout) for server in servers]
         if not all(await asyncio.gather(*drains)):
             log.warning("requests were still running after %s s", settings.drain_timeout)
+        if http3 is not None:
+            http3.stop()
         await asyncio.to_thread(self._unload_apps)
         await bus.close()
         await asyncio.to_thread(self._upstreams.stop, STOP_SECONDS)
@@ -173,6 +179,19 @@ class Worker:
         except OSError as exc:
             raise StartupError(f"port {settings.port} can't be used: {exc.strerror}") from exc
         return servers
+
+    def _listen_http3(self, server: Server, bus: Bus) -> Http3Listener | None:
+        """Serve HTTP/3 beside the others, if this worker has a part of its port."""
+        settings, seat = self._settings, self._seat
+        if seat.udp is None:
+            return None
+        from skitai.server.http3 import Http3Listener  # an extra, which takes 150 ms to import
+        from skitai.wire.http3_identity import load_identity
+
+        identity = load_identity(settings.certfile, settings.keyfile, settings.passphrase)
+        http3 = Http3Listener(server, seat.udp, identity, bus, seat.workers)
+        http3.start()
+        return http3
 
     def unload(self) -> None:
         """End what the worker started; called when the loop stands still."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from skitai.config import UNIX_PREFIX
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from skitai.config import Settings
+    from skitai.net.udp import UdpPort
 
 FORWARD = "forward"
 """Name of the socket that redirects, as systemd has it (``FileDescriptorName=``)."""
@@ -52,6 +54,36 @@ def open_listeners(
             listener.close()
         raise
     return [*main, *forward[-1:]]
+
+
+def open_udp(settings: Settings) -> UdpPort | None:
+    """The port of the setting ``quic``; None when it is 0.
+
+    Raises ``ConfigError`` when it can't be bound, and when something is missing for HTTP/3 or can't
+    be had with it.
+    """
+    port = settings.quic
+    if not port:
+        return None
+    if find_spec("aioquic") is None:
+        raise ConfigError(f"quic={port} needs aioquic: pip install 'skitai[http3]', or give quic=0")
+    if not settings.certfile:
+        raise ConfigError(
+            f"quic={port} needs a certificate: call skitai.enable_ssl('server.pem'), or give quic=0"
+        )
+    if settings.client_ca:
+        # Over QUIC nobody would be asked for a certificate.
+        raise ConfigError(
+            f"quic={port} can't be had with client_ca={settings.client_ca!r}: give quic=0"
+        )
+    if settings.address.startswith(UNIX_PREFIX):
+        raise ConfigError(
+            f"quic={port} can't be had with address={settings.address!r}: give an IP address, "
+            "or quic=0"
+        )
+    from skitai.net.udp import UdpPort
+
+    return UdpPort(settings.address, port, settings.workers)
 
 
 def split_listeners(

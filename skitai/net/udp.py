@@ -98,13 +98,8 @@ class UdpPort:
             sock.close()
 
 
-def adopt_seat(descriptors: list[int]) -> UdpSeat | None:
-    """Rebuild what this process was started with; None without descriptors.
-
-    Raises ``ConfigError`` when they are something else.
-    """
-    if not descriptors:
-        return None
+def adopt_seat(descriptors: list[int]) -> UdpSeat:
+    """Rebuild what this process was started with; ``ConfigError`` if it is something else."""
     try:
         number, secret_fd = descriptors
         sock = socket.socket(fileno=number)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from skitai.server.http3 import Http3Listener
     from skitai.wire.errors import MalformedRequest
     from skitai.wire.http3_quic import Quic
-
-log = logging.getLogger("skitai")
 
 MAX_CANCELLED = 200  # requests that a client may give up beyond those that were answered
 PING_PART = 3  # a quiet connection with running requests is asked thrice within its timeout

@@ -6,11 +6,12 @@ thread and leave what they want to the loop; what begins with ``on_`` runs there
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
 from skitai.errors import HTTPError
+from skitai.server.access_log import CLIENT_LEFT
+from skitai.server.body import MIN_BODY_RATE
 from skitai.server.exchange import ClientGone, Exchange
 from skitai.server.files import FileReader
 from skitai.server.http3_tunnel import Http3Tunnel
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from skitai.server.representation import Fields, Head
     from skitai.server.tunnel import Receiver
     from skitai.wire.http3_fields import Section
-
-log = logging.getLogger("skitai")
 
 HIGH_WATER = 512 * 1024  # bytes of a response that wait for the client before the app has to
 LOW_WATER = 128 * 1024

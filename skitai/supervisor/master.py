@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from skitai.config import Settings
+    from skitai.net.udp import UdpPort
     from skitai.supervisor.watcher import SourceWatcher
 
 # All in seconds.
@@ -60,6 +61,7 @@ class Supervisor:
             such reloads. Called once, when the first workers have been started.
         log: receives everything that happens.
         memory_fd: descriptor of the memory that all workers share; ``None`` if they have none.
+        udp: the bound port of HTTP/3, closed when the service stops; ``None`` for none.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Supervisor:
         watch_paths: Callable[[], list[str]] | None,
         log: logging.Logger,
         memory_fd: int | None = None,
+        udp: UdpPort | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = listeners
@@ -80,6 +83,7 @@ class Supervisor:
         self._watch_paths = watch_paths
         self._log = log
         self._memory_fd = memory_fd
+        self._udp = udp
 
         # Of one run:
         self._inbox = SignalInbox(MASTER_SIGNALS)
@@ -164,6 +168,7 @@ class Supervisor:
         seat = WorkerSeat(
             slot.number, self._listeners, self._alive_read, report_write, self._settings.workers,
             reloading=slot.generation is self._incoming, memory_fd=self._memory_fd,
+            udp=None if self._udp is None else self._udp.seat(slot.number),
         )  # fmt: skip
         forks = slot.generation.number == 0 and threading.active_count() == 1
         process = None
@@ -338,6 +343,8 @@ class Supervisor:
         notify("STOPPING=1")
         for listener in self._listeners:
             listener.close()  # once the workers have closed theirs, connecting is refused
+        if self._udp is not None:
+            self._udp.close()
         self._dismiss(self._children.values())
 
     # Reload

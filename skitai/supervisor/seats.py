@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
+    from skitai.net.udp import UdpSeat
+
 SEAT_VARIABLE = "SKITAI_SEAT"
-SEAT_FACTS = ("master", "slot", "workers", "reloading", "alive", "report", "memory", "listeners")
+SEAT_FACTS = (
+    "master", "slot", "workers", "reloading", "alive", "report", "memory", "listeners", "udp"
+)  # fmt: skip
 READY = b"READY\n"
 FAILED = b"FAILED "
 # A terminal or an operator sends these to the whole process group, and by default they kill. The
@@ -50,6 +54,7 @@ class WorkerSeat:
         workers: how many workers the service has.
         reloading: it is started by a reload, to replace a worker with older code.
         memory_fd: the memory that all workers share, if they do.
+        udp: its part of the port of HTTP/3, if that is on.
     """
 
     slot: int
@@ -59,6 +64,7 @@ class WorkerSeat:
     workers: int = 1
     reloading: bool = False
     memory_fd: int | None = None
+    udp: UdpSeat | None = None
 
     def report_ready(self) -> None:
         """Tell the master that this worker serves."""
@@ -78,8 +84,9 @@ class WorkerSeat:
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that a new program needs under the same numbers."""
         memory = () if self.memory_fd is None else (self.memory_fd,)
+        udp = () if self.udp is None else self.udp.descriptors()
         listeners = (listener.fileno() for listener in self.sockets)
-        return (*listeners, self.alive_fd, self.report_fd, *memory)
+        return (*listeners, *udp, self.alive_fd, self.report_fd, *memory)
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """A copy of ``base`` in which ``seat_from_environment`` finds this seat."""
@@ -92,6 +99,7 @@ class WorkerSeat:
             "alive": self.alive_fd,
             "report": self.report_fd,
             "memory": self.memory_fd,
+            "udp": [] if self.udp is None else list(self.udp.descriptors()),
         }
         return {**base, SEAT_VARIABLE: json.dumps(seat)}
 
@@ -118,9 +126,10 @@ def _parse_seat(text: str) -> WorkerSeat:
     facts = json.loads(text)
     if not isinstance(facts, dict) or sorted(facts) != sorted(SEAT_FACTS):
         raise ValueError(f"not a JSON object of {', '.join(SEAT_FACTS)}")
-    *numbers, memory_fd, listeners = (facts[name] for name in SEAT_FACTS)
+    *numbers, memory_fd, listeners, udp = (facts[name] for name in SEAT_FACTS)
     master, slot, workers, reloading, alive_fd, report_fd = numbers
-    numbers += listeners if isinstance(listeners, list) else [None]
+    for descriptors in (listeners, udp):
+        numbers += descriptors if isinstance(descriptors, list) else [None]
     numbers += [] if memory_fd is None else [memory_fd]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("not all values are numbers")
@@ -131,7 +140,13 @@ def _parse_seat(text: str) -> WorkerSeat:
             raise ValueError(f"descriptor {descriptor} is not a pipe")
         os.set_inheritable(descriptor, False)
     sockets = adopt_listeners(listeners)
-    return WorkerSeat(slot, sockets, alive_fd, report_fd, workers, bool(reloading), memory_fd)
+    if udp:
+        from skitai.net.udp import adopt_seat  # only services with HTTP/3 have what it needs
+
+        udp = adopt_seat(udp)
+    return WorkerSeat(
+        slot, sockets, alive_fd, report_fd, workers, bool(reloading), memory_fd, udp or None
+    )
 
 
 def occupy(seat: WorkerSeat, serve_worker: Callable[[WorkerSeat], int], name: str) -> NoReturn:

@@ -20,7 +20,7 @@ def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 def seat_text(changes: dict[str, Any]) -> str:
     seat: dict[str, Any] = {
         "master": os.getppid(), "slot": 0, "workers": 1, "reloading": 0, "alive": 0, "report": 1,
-        "memory": None, "listeners": [],
+        "memory": None, "listeners": [], "udp": [],
     }  # fmt: skip
     return json.dumps({**seat, **changes})
 
@@ -38,6 +38,7 @@ def seat_text(changes: dict[str, Any]) -> str:
         ({"slot": True}, "not all values are numbers"),
         ({"listeners": 3}, "not all values are numbers"),
         ({"listeners": ["a"]}, "not all values are numbers"),
+        ({"udp": ["a"]}, "not all values are numbers"),
         ({"master": 1}, "process 1 is not the parent"),
         ({"alive": 987654}, "Bad file descriptor"),
         ({"alive": 10**30}, "too large"),
