@@ -6,7 +6,7 @@ _LONG = 1024  # bytes from where on four translations are faster than one big nu
 _TABLES: list[bytes] = []
 
 
-def _unmask(data: bytes, mask: bytes) -> bytes:
+def unmask_in_python(data: bytes, mask: bytes) -> bytes:
     """Combine data with a mask of four bytes, over and over."""
     size = len(data)
     if size < _LONG:
@@ -21,4 +21,4 @@ def _unmask(data: bytes, mask: bytes) -> bytes:
     return bytes(out)
 
 
-unmask = _unmask
+unmask = unmask_in_python
