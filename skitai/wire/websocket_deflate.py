@@ -90,13 +90,14 @@ class Inflater:
     bits, nothing between messages without ``client_takeover``.
     """
 
-    __slots__ = ("_bits", "_stream", "_takeover")
+    __slots__ = ("_bits", "_stream", "_takeover", "_unfinished")
 
     def __init__(self, agreed: Deflate) -> None:
         # What others call 8 bits is often 9, see `_LEAST_BITS`.
         self._bits = max(agreed.client_bits or zlib.MAX_WBITS, _LEAST_BITS)
         self._takeover = agreed.client_takeover
         self._stream: Any = None
+        self._unfinished = False  # the stream is within a message
 
     def inflate(self, data: bytes, room: int) -> bytes:
         """Decompress the next part of a message.
@@ -117,6 +118,7 @@ class Inflater:
             if len(out) > room:
                 raise WebSocketError(TOO_BIG, "a message is too big when decompressed")
             data = b""
+            self._unfinished = not stream.eof
             if stream.eof:
                 # RFC 7692, 7.2.3.4: the sender ended the stream; what follows is a new one.
                 data = stream.unused_data
@@ -127,7 +129,8 @@ class Inflater:
 
     def finish(self, room: int) -> bytes:
         """The end of a message; raises like ``inflate``."""
-        out = self.inflate(_TAIL, room)
+        out = self.inflate(_TAIL, room) if self._unfinished else b""
+        self._unfinished = False
         if not self._takeover:
             self._stream = None
         return out
