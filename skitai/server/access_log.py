@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("skitai")
 
+CLIENT_LEFT = 499  # a status in the log only: nobody was there to get an answer
 FLUSH_SECONDS = 0.25
 LONGEST = 1024  # characters of a field; a request has at most three that a client can make longer
 MAX_WAITING = 20_000  # lines that are kept for a reader who doesn't read

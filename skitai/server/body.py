@@ -12,6 +12,7 @@ from typing import IO
 from skitai.wire.spool import Spool
 
 SPOOL_SIZE = 1024 * 1024
+MIN_BODY_RATE = 240  # bytes a second that a client must keep up on average
 
 
 class RequestBody:

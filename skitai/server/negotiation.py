@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from skitai.net.tls import TlsTransport
 from skitai.server.connection import DRAIN_IDLE_SECONDS, Connection
 from skitai.wire.errors import MalformedRequest
+from skitai.wire.http2_frames import PREFACE
 from skitai.wire.proxy_protocol import parse_proxy_header
 
 if TYPE_CHECKING:
     from skitai.server.core import Server
+    from skitai.server.http2 import Http2Connection
 
 log = logging.getLogger("skitai")
 
-ALPN = ("http/1.1",)
+ALPN = ("h2", "http/1.1")
 """What is offered on TLS, the most wanted first (RFC 7301)."""
 
 # To a browser that was given http:// instead of https://.
@@ -32,13 +34,14 @@ _NO_TLS = (
 class Negotiator:
     """The transport's protocol until it is known what the client speaks."""
 
-    __slots__ = ("_header", "_peer", "_scheme", "_since", "_tls", "_transport", "server")
+    __slots__ = ("_first", "_header", "_peer", "_scheme", "_since", "_tls", "_transport", "server")
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self._since = server.clock.now
         self._transport: Any = None
         self._header: bytes | None = None  # what a proxy has said so far
+        self._first = b""  # what may become the preface of HTTP/2
         self._tls: TlsTransport | None = None  # while its handshake is not complete
         self._peer: tuple[str, int] | None = None
         self._scheme = "http"
@@ -63,7 +66,7 @@ class Negotiator:
         if self._header is not None:
             self._read_header(data)
         else:
-            self._hand_over(data)
+            self._recognize(data)
 
     def eof_received(self) -> bool:
         return False
@@ -106,7 +109,7 @@ class Negotiator:
         if self.server.tls is not None:
             self._secure(data)
         elif data:
-            self._hand_over(data)
+            self._recognize(data)
 
     # -- TLS
 
@@ -123,7 +126,7 @@ class Negotiator:
         assert self._tls is not None
         self._transport, self._tls = self._tls, None
         self._scheme = "https"
-        self._hand_over(b"")
+        self._hand_over(b"", http2=self._transport.alpn == "h2")
 
     def refused(self, reason: str) -> None:
         """Say why where that can be understood, and close when the client has read it."""
@@ -139,8 +142,26 @@ class Negotiator:
 
     # -- HTTP
 
-    def _hand_over(self, data: bytes) -> None:
-        connection = Connection(self.server)
+    def _recognize(self, data: bytes) -> None:
+        """Tell HTTP/2 with prior knowledge from HTTP/1, whose methods may begin like its preface
+        (RFC 9113, 3.3)."""
+        data = self._first + data
+        if data.startswith(PREFACE):
+            self._hand_over(data, http2=True)
+        elif PREFACE.startswith(data):
+            self._first = data
+        else:
+            self._hand_over(data)
+
+    def _hand_over(self, data: bytes, http2: bool = False) -> None:
+        connection: Connection | Http2Connection
+        if http2:
+            # Not at the top: most services never need it.
+            from skitai.server.http2 import Http2Connection
+
+            connection = Http2Connection(self.server)
+        else:
+            connection = Connection(self.server)
         self.server.replaced(self, connection)
         self._transport.set_protocol(connection)
         connection.scheme = self._scheme
@@ -162,6 +183,9 @@ class Negotiator:
         elif self._tls is not None or self._header is not None:
             if waited > server.settings.header_timeout:
                 self._transport.abort()
+        elif self._first:
+            if waited > server.settings.header_timeout:
+                self._hand_over(self._first)  # HTTP/1 has an answer for that
         elif waited > server.settings.keep_alive:
             self._transport.close()
 

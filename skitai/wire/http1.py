@@ -14,6 +14,7 @@ import httptools
 
 from skitai.errors import REASONS
 from skitai.wire.errors import MalformedRequest
+from skitai.wire.http2_settings import read_upgrade_settings
 from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -26,6 +27,7 @@ _METHODS = {
 }
 _UNKNOWN_METHOD = re.compile(rb"[A-Z][A-Z-]{1,30} ")
 _ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
+_OF_PROXIES = frozenset(("via", "forwarded", "x-forwarded-for", "x-real-ip"))
 _MAX_NAMES = 512
 _MAX_NAME_LENGTH = 256  # longer names would only fill the memory
 _names: dict[bytes, str] = {}
@@ -189,7 +191,7 @@ class RequestParser:
                 return
         if "upgrade" in headers and method == "GET" and parser.should_upgrade():
             protocol = headers["upgrade"].lower()
-            if protocol in UPGRADES:
+            if protocol in UPGRADES or (protocol == "h2c" and _offers_http2(headers)):
                 self.held = b""
                 self._reset()
                 offer = UpgradeRequest(target, path, query, version, headers, protocol)
@@ -321,6 +323,16 @@ def _header_name(name: bytes) -> str:
     if len(_names) < _MAX_NAMES and len(name) <= _MAX_NAME_LENGTH:
         _names[name] = key
     return key
+
+
+def _offers_http2(headers: dict[str, str]) -> bool:
+    """Whether the client can go on in HTTP/2 (RFC 7540, 3.2.1).
+
+    Not behind a proxy: one that passes the header on without knowing what it means would then be
+    led around its own rules.
+    """
+    settings = read_upgrade_settings(headers.get("http2-settings"))
+    return settings is not None and _OF_PROXIES.isdisjoint(headers)
 
 
 def _rare_method(name: bytes) -> str:
