@@ -99,6 +99,7 @@ class Mount:
             app = self._host(app)
         else:
             guarded(what, lambda: self._prepare(app))
+            self.foreign = self.target.kind is Kind.ALIAS  # it answers everything, too
         self.app = cast("Application", app)
         return self.app
 
@@ -190,6 +191,10 @@ class Mount:
 
     def _create(self) -> Any:
         module = self.module
+        if self.target.kind is Kind.ALIAS:
+            from skitai.handlers.proxy import ProxyApplication  # most services have none
+
+            return ProxyApplication(str(self.target.value))
         if module is None:
             return _made(self.target.value)
         factory = getattr(module, "__app__", None)

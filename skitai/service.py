@@ -161,7 +161,7 @@ class Service:
 
         Parameters:
             point: url path, ``/`` or one like ``/shop``.
-            target: see `skitai.targets.resolve`.
+            target: see `skitai.targets.resolve`; an alias may be defined later.
             pref_or_appname: the preference or the app's variable, by position.
             pref: the preference; default: an empty one.
             appname: variable of the app in a file; default: ``__app__ ()``, else ``app``.
@@ -249,7 +249,7 @@ class Service:
         taken = {mount.name: mount for mount in self.mounts}
         if name not in taken:
             return name
-        if given or target.kind is not Kind.OBJECT:
+        if given or target.kind not in (Kind.OBJECT, Kind.ALIAS):
             raise ConfigError(
                 f"mount name {name!r} at {point!r} is taken by the app at {taken[name].point!r}: "
                 f"give another, e.g. name='{name}2'"
@@ -442,6 +442,8 @@ class Service:
             raise ConfigError("nothing is mounted: call skitai.mount('/', app) before skitai.run()")
         names = [mount.name for mount in self.mounts]
         for mount in self.mounts:
+            if mount.target.kind is Kind.ALIAS:
+                self.aliases.check_service(mount.point, str(mount.target.value))
             for provider in mount.subscribe:
                 if provider not in names or provider == mount.name:
                     others = [name for name in names if name != mount.name]

@@ -33,6 +33,7 @@ class Kind(Enum):
     MODULE = "module"
     FILE = "file"
     DIRECTORY = "directory"
+    ALIAS = "alias"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Target:
     """A resolved target.
 
     Attributes:
-        value: the app object, the module, or the path of the file or directory, by ``kind``.
+        value: the app object, the module, the path of the file or directory, or the alias with the
+            base path behind it, by ``kind``.
         home: the app's directory: that of its module or file, else of the launch script.
         name: the app's name if the mount gives none.
         appname: variable of the app that the target itself names, as in ``dir/file:app``.
@@ -79,7 +81,8 @@ def resolve(target: object, script_home: Path) -> Target:
     Parameters:
         target: an app; a WSGI or ASGI callable, or a function that makes one; a module with
             ``__app__``; the path of a Python file (``"dir/file"``, ``"dir/file.py"``,
-            ``"dir/file:app"``) or of a directory of static files.
+            ``"dir/file:app"``) or of a directory of static files; ``"@alias"`` or
+            ``"@alias/base/path"`` of a service over HTTP that answers.
         script_home: the launch script's directory, where relative paths start.
 
     Raises `ConfigError` for everything that can't be mounted, naming it and the fix.
@@ -110,7 +113,12 @@ def resolve(target: object, script_home: Path) -> Target:
 
 def _resolve_path(text: str, script_home: Path) -> Target:
     if text.startswith("@"):
-        raise ConfigError(f"mount target {text!r}: proxying to an alias is not available yet")
+        if re.search(r"[?#\s]|/\.\.?(/|$)", text) or text[1:2] in ("", "/"):
+            raise ConfigError(
+                f"mount target {text!r} is no alias: give '@name' or '@name/base/path', without "
+                "query, blanks and dots"
+            )
+        return Target(Kind.ALIAS, text, script_home, text.partition("/")[0])
     match = _FILE_TARGET.fullmatch(text)
     if match is None:
         raise ConfigError("mount target is empty: give a file, a directory, a module or an app")

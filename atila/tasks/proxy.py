@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from atila.results.heads import head_of
 from atila.tasks.deferred import AsyncResult, Deferred
-from skitai.handlers.relay import Patience, Relay, open_relay
-from skitai.tasks.errors import GATEWAY_TIMEOUT, OperationTimeout, mark_gateway
-from skitai.tasks.task import EXPIRED
+from skitai.handlers.relay import Relay, open_relay, target_of
 
 if TYPE_CHECKING:
     from atila.was import Was
@@ -40,32 +37,9 @@ class ProxyPass(Deferred):
 
     async def resolve(self, was: Was) -> Any:
         place, base = was.upstreams.service(was.task_owner, self._alias)
-        expired = False
-
-        def give_up() -> None:
-            nonlocal expired
-            expired = True  # the message gets lost on its way here in Python 3.10
-            opening.cancel(EXPIRED)
-
-        # Not wait_for: who waits for a connection, or watches a member, has to know why it ends.
-        patience = Patience(self._timeout, give_up)
-        opening = asyncio.ensure_future(open_relay(was.exchange, place, base, self._path, patience))
-        try:
-            return Proxied(await opening)
-        except asyncio.CancelledError:
-            if not expired:
-                opening.add_done_callback(_close)  # the client left, maybe in the same moment
-                raise
-            error = OperationTimeout(f"{place.name} has not answered for {self._timeout:g} s")
-            mark_gateway(error, GATEWAY_TIMEOUT)
-            raise error from None
-        finally:
-            patience.stop()
-
-
-def _close(opening: asyncio.Future[Relay]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+        exchange = was.exchange
+        target = base.rstrip("/") + target_of(exchange, self._path)
+        return Proxied(await open_relay(exchange, place, target, self._timeout))
 
 
 class Proxied(AsyncResult):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.config import closest
 from skitai.errors import ConfigError
-from skitai.upstream.kinds import DB_SQLITE3, DJANGO, KINDS, Kind
+from skitai.upstream.kinds import DB_SQLITE3, DJANGO, KINDS, PROTO_HTTP, PROTO_WS, Kind
 from skitai.upstream.members import parse_member, shown
 
 if TYPE_CHECKING:
@@ -135,6 +135,22 @@ class Aliases:
         if found is None:
             raise UnknownAlias(name, {*self._aliases, *(private._aliases if private else ())})
         return found
+
+    def check_service(self, point: str, reference: str) -> None:
+        """See that ``"@alias/base"``, mounted at a point, is a service over HTTP.
+
+        Raises `ConfigError`.
+        """
+        name, _ = parse_reference(reference)
+        try:
+            kind = self.find(name).kind
+        except UnknownAlias as exc:
+            raise ConfigError(f"mount point {point!r}: {exc}") from None
+        if kind not in (PROTO_HTTP, PROTO_WS):
+            raise ConfigError(
+                f"mount point {point!r}: alias '@{name}' is a database, requests can't be handed "
+                "on to it: define it with skitai.PROTO_HTTP or PROTO_HTTPS"
+            )
 
     def __len__(self) -> int:
         return len(self._aliases)

@@ -177,6 +177,14 @@ class Upstreams:
             return place, path
         return self._unnamed_service(base)
 
+    def mounted(self, name: str) -> tuple[Alias, Place]:
+        """An alias of the service, for a mount. Raises ``UnknownAlias``."""
+        alias = self._aliases.find(name)
+        place = self._places.get(alias)
+        if place is None:
+            place = self._places.setdefault(alias, _place_of(alias))
+        return alias, place
+
     def _service(
         self, owner: Owner, several: bool, base: str, options: dict[str, Any]
     ) -> tuple[Calls, str]:

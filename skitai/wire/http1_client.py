@@ -51,6 +51,7 @@ def encode_request(
     fields: Iterable[tuple[str, str]],
     defaults: Iterable[tuple[str, str, str]] = (),
     length: int | None = 0,
+    upgrade: str = "",
 ) -> bytes:
     """The head of a request.
 
@@ -61,6 +62,7 @@ def encode_request(
         defaults: lower-case name, name and value of fields that are sent unless ``fields`` has
             them; what they contain is trusted.
         length: bytes of the body, None for a chunked one.
+        upgrade: the protocol to go on in; trusted.
 
     Raises ``ValueError`` for anything that is not what RFC 9110 (5.1, 5.5, 9.1) and RFC 9112 (3.2)
     allow, so that input of users can't add headers or requests.
@@ -83,6 +85,8 @@ def encode_request(
         lines.append("Transfer-Encoding: chunked\r\n")
     elif length or method in _ALWAYS_FRAMED:
         lines.append(f"Content-Length: {length}\r\n")
+    if upgrade:
+        lines.append(f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n")
     lines.append("\r\n")
     try:
         return "".join(lines).encode("latin-1")
@@ -110,7 +114,7 @@ class ResponseHead:
     """Status and headers of an answer.
 
     Attributes:
-        status: 200 to 999.
+        status: 200 to 999, or 101 where that was asked for.
         reason: as sent; may be empty.
         version: ``"1.1"`` or ``"1.0"``.
         fields: names and values as sent, in their order.
@@ -136,8 +140,17 @@ class ResponseSink(Protocol):
     def body_received(self, data: bytes) -> None:
         """A piece of the body."""
 
-    def response_ended(self, reusable: bool) -> None:
-        """The answer is complete; ``reusable``: the connection can have another request."""
+    def response_ended(self, reusable: bool, trailers: list[tuple[str, str]]) -> None:
+        """The answer is complete.
+
+        Parameters:
+            reusable: the connection can have another request.
+            trailers: fields behind a chunked body; who passes them on keeps them apart from those
+                of the head (RFC 9110, 6.5.1).
+        """
+
+    def switched(self, data: bytes) -> None:
+        """After an answer 101: ``data`` and all that comes is in the other protocol."""
 
 
 class ResponseParser:
@@ -161,6 +174,9 @@ class ResponseParser:
         "_persistent",
         "_reason",
         "_sink",
+        "_switched",
+        "_trailers",
+        "_upgrade",
     )
 
     def __init__(self, sink: ResponseSink, max_head: int = MAX_HEAD) -> None:
@@ -178,10 +194,19 @@ class ResponseParser:
         self._body_size = 0
         self._reason = b""
         self._fields: list[tuple[str, str]] = []
+        self._trailers: list[tuple[str, str]] = []
+        self._upgrade = ""
+        self._switched = False
 
-    def expect(self, headed: bool) -> None:
-        """A request was made; ``headed``: by HEAD, so that the answer has no body."""
+    def expect(self, headed: bool, upgrade: str = "") -> None:
+        """A request was made.
+
+        Parameters:
+            headed: by HEAD, so that the answer has no body.
+            upgrade: the protocol that it asks for.
+        """
         self._headed = headed
+        self._upgrade = upgrade
         self._head = None
         self._done = False
         self._extra = False
@@ -197,11 +222,16 @@ class ResponseParser:
             # The wrapper hides what a callback raised; it is either our verdict or a bug to show.
             raise exc.__context__ or exc from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            if self._switched and isinstance(exc, httptools.HttpParserUpgrade):
+                self._sink.switched(data[exc.args[0] :])
+                return
             if not self._done:
                 raise MalformedResponse(f"the answer is not HTTP/1.1: {exc}") from None
             self._extra = True  # the answer itself is whole
         if self._done:
             self._finish(data)
+        elif self._switched:
+            raise MalformedResponse("the answer 101 has no header Connection: Upgrade")
         elif self._fed > self._max_head:
             self._check_size()
 
@@ -215,7 +245,7 @@ class ResponseParser:
             if name.lower() in ("content-length", "transfer-encoding"):
                 raise MalformedResponse("the connection was closed in the middle of the body")
         self._done = True
-        self._sink.response_ended(False)
+        self._sink.response_ended(False, [])
 
     # -- httptools callbacks, in the order of a message
 
@@ -223,6 +253,7 @@ class ResponseParser:
         if self._done:
             self._extra = True
         self._fields = []
+        self._trailers = []
         self._reason = b""
 
     def on_status(self, data: bytes) -> None:
@@ -230,7 +261,9 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is not None:
-            return  # trailers are read past: merging them into the head can't be trusted
+            # Kept apart: merging them into the head can't be trusted.
+            self._trailers.append((name.decode("latin-1"), value.rstrip().decode("latin-1")))
+            return
         if len(name) == _CODING and name.lower() == b"transfer-encoding":
             _check_coding(value)
         text = _names.get(name) or _decode_name(name)
@@ -247,7 +280,7 @@ class ResponseParser:
             if status < 100:
                 raise MalformedResponse(f"the answer has the status {status}")
             if status == 101:
-                raise MalformedResponse("the upstream switched to a protocol nobody asked for")
+                self._switch()
             return
         version = parser.get_http_version()
         if version[0] != "1":
@@ -269,10 +302,21 @@ class ResponseParser:
 
     def on_message_complete(self) -> None:
         # None: of an interim answer; the next head is awaited.
-        if self._head is not None and not self._headed:
+        if self._head is not None and not self._headed and not self._switched:
             self._done = True
 
     # -- decisions that llhttp leaves to the client
+
+    def _switch(self) -> None:
+        """The upstream goes on in another protocol, if it is the one that was asked for."""
+        asked = self._upgrade
+        chosen = [value.lower() for name, value in self._fields if name.lower() == "upgrade"]
+        if not asked or chosen != [asked]:
+            raise MalformedResponse("the upstream switched to a protocol nobody asked for")
+        reason = self._reason.decode("latin-1")
+        self._head = head = ResponseHead(101, reason, "1.1", self._fields)
+        self._switched = True
+        self._sink.response_started(head)
 
     def _finish(self, data: bytes) -> None:
         """Tell the end of the answer, after everything that came with it was looked at."""
@@ -280,7 +324,7 @@ class ResponseParser:
             # llhttp waits for the body that the head announces (RFC 9110, 9.3.2).
             self._parser = httptools.HttpResponseParser(self)
             self._extra = self._extra or not data.endswith(b"\r\n\r\n"[-len(data) :])
-        self._sink.response_ended(self._persistent and not self._extra)
+        self._sink.response_ended(self._persistent and not self._extra, self._trailers)
 
     def _check_size(self) -> None:
         """Bound what an upstream can make the parser hold, or read past."""

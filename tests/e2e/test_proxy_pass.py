@@ -21,7 +21,7 @@ SERVE = """
     if __name__ == "__main__":
         skitai.alias("@up", skitai.PROTO_HTTP, "127.0.0.1:{port}", max_conns=2)
         skitai.mount("/", "proxy.py")
-        skitai.run(workers=1, threads=4)
+        skitai.run(workers=1, threads=4, trusted_proxies=())
 """
 
 APP = """

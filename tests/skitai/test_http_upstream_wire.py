@@ -20,6 +20,7 @@ class Answer:
     fields: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     reusable: bool = True
+    trailers: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Recorder:
@@ -38,9 +39,10 @@ class Recorder:
         assert data
         self.open.body += data
 
-    def response_ended(self, reusable: bool) -> None:
+    def response_ended(self, reusable: bool, trailers: list[tuple[str, str]]) -> None:
         assert self.open is not None
         self.open.reusable = reusable
+        self.open.trailers = trailers
         self.answers.append(self.open)
         self.open = None
 
@@ -104,7 +106,7 @@ COMPLETE: dict[str, tuple[bytes, Answer]] = {
     "chunks with extensions and trailers": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         b'5;name="value"\r\nhello\r\n0;last\r\nTrailer: x\r\nServer: y\r\n\r\n',
-        Answer(fields=[CHUNKED], body=b"hello"),
+        Answer(fields=[CHUNKED], body=b"hello", trailers=[("Trailer", "x"), ("Server", "y")]),
     ),
     "a body that looks like an answer": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n"

@@ -133,12 +133,18 @@ class HttpBackend:
         """Ask, and return the answer as soon as its head is there.
 
         The caller reads the stream to its end, or closes it. Nothing is decompressed, and
-        ``Accept-Encoding`` has no default.
+        ``Accept-Encoding`` has no default. A request for another protocol has a connection of its
+        own, which does not count for ``max_conns``: it lasts as long as the client stays. When its
+        answer is 101 the caller takes that over, see ``HttpStream.hand_over``.
 
         Raises ``Failure`` as ``call`` does.
         """
         target = self._base + request.target
         head = self._encode(request, target, self._raw_defaults)
+        if request.upgrade:
+            stream = HttpStream(self._stall_seconds)
+            await _ask(await self._connect(), request, head, stream)
+            return stream
         await self._slots.acquire()
         try:
             stream = await self._perform(request, head, lambda: HttpStream(self._stall_seconds))
@@ -172,7 +178,12 @@ class HttpBackend:
     ) -> bytes:
         try:
             return encode_request(
-                request.method, target, request.headers, defaults, request.body_length
+                request.method,
+                target,
+                request.headers,
+                defaults,
+                request.body_length,
+                request.upgrade,
             )
         except ValueError as exc:
             raise request_failure(exc) from exc
@@ -265,7 +276,8 @@ class HttpBackend:
 async def _ask(
     connection: HttpConnection, request: HttpRequest, head: bytes, exchange: Exchange
 ) -> None:
-    connection.start(exchange, head, request.method == "HEAD", request.body, request.length)
+    headed = request.method == "HEAD"
+    connection.start(exchange, head, headed, request.body, request.length, request.upgrade)
     try:
         await exchange.ready()
     except BaseException:

@@ -59,6 +59,7 @@ class HttpConnection(asyncio.Protocol):
         "_pool",
         "_refused",
         "_sender",
+        "_switched",
         "_transport",
         "_unpaused",
         "idle_since",
@@ -82,6 +83,7 @@ class HttpConnection(asyncio.Protocol):
         self._paused = False
         self._refused = False  # the rest of the body was not sent
         self._sender: asyncio.Task[None] | None = None
+        self._switched: bytes | None = None  # what came in the other protocol
 
     # -- for the pool
 
@@ -92,6 +94,7 @@ class HttpConnection(asyncio.Protocol):
         headed: bool,
         body: bytes | AsyncIterable[bytes] | None,
         length: int | None,
+        upgrade: str = "",
     ) -> None:
         """Send a request.
 
@@ -101,6 +104,7 @@ class HttpConnection(asyncio.Protocol):
             headed: the method is HEAD.
             body: of the request.
             length: bytes of a body in pieces, None when it is chunked.
+            upgrade: the protocol that is asked for.
         """
         exchange.connection = self
         if not self.open or self._transport.is_closing():
@@ -108,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._exchange = exchange
         exchange.sent = True
-        self._parser.expect(headed)
+        self._parser.expect(headed, upgrade)
         if body is None:
             self._transport.write(head)
         elif isinstance(body, bytes):
@@ -137,6 +141,18 @@ class HttpConnection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[Any, bytes]:
+        """Let another one go on, after an answer 101.
+
+        Returns the transport, whose reading is paused, and what has come of the other protocol.
+        """
+        assert self._switched is not None, "the answer was 101"
+        self.open = False
+        self._exchange = None
+        self._transport.set_protocol(protocol)
+        self._pool.connection_gone(self)
+        return self._transport, self._switched
+
     def descriptor(self) -> int:
         """Of the socket, -1 if there is none any more."""
         number: int = self._transport.get_extra_info("socket").fileno()
@@ -150,6 +166,9 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
+        if self._switched is not None:
+            self._switched += data
+            return
         if exchange is None:
             self._close()  # nobody asked: what comes now can't be told from the next answer
             return
@@ -194,7 +213,11 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.received(data)
 
-    def response_ended(self, reusable: bool) -> None:
+    def switched(self, data: bytes) -> None:
+        self._switched = data
+        self.pause_reading()  # until somebody takes it over
+
+    def response_ended(self, reusable: bool, trailers: list[tuple[str, str]]) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
@@ -206,6 +229,7 @@ class HttpConnection(asyncio.Protocol):
             self._pool.connection_free(self)
         else:
             self._close()
+        exchange.trailers = trailers
         exchange.finished()
 
     # -- the body of a request

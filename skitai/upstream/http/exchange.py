@@ -40,9 +40,12 @@ class Exchange:
         failure: why it will never be.
         answered: a byte of it came.
         sent: the upstream may have seen something of the request.
+        trailers: fields behind the body.
     """
 
-    __slots__ = ("_waiter", "answered", "connection", "ended", "failure", "head", "sent")
+    __slots__ = (
+        "_waiter", "answered", "connection", "ended", "failure", "head", "sent", "trailers",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.connection: HttpConnection | None = None
@@ -51,6 +54,7 @@ class Exchange:
         self.failure: Failure | None = None
         self.answered = False
         self.sent = False
+        self.trailers: list[tuple[str, str]] = []
         self._waiter: asyncio.Future[None] | None = None
 
     # -- called by the connection
@@ -245,6 +249,18 @@ class HttpStream(Exchange):
             if self.connection is not None:
                 self.connection.resume_reading()
         return data
+
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[Any, bytes]:
+        """After status 101, let ``protocol`` go on with the connection.
+
+        Returns the transport, whose reading is paused, and what has come behind the answer. Raises
+        ``Failure`` when the connection has ended meanwhile.
+        """
+        if self.connection is None:
+            raise self.failure or network_failure(NetworkError("the connection was closed"), True)
+        connection, self.connection = self.connection, None
+        self.ended = True
+        return connection.hand_over(protocol)
 
     async def aclose(self) -> None:
         """``close``, for ``async with``."""

@@ -33,6 +33,7 @@ class HttpRequest:
         length: bytes of the pieces; None sends them chunked.
         decode: makes the data of an answer whose status is below 300; what it raises is the error
             of the task. Default: as the content type says.
+        upgrade: the protocol to go on in, for ``HttpBackend.open``.
     """
 
     method: str
@@ -41,6 +42,7 @@ class HttpRequest:
     body: Body = None
     length: int | None = None
     decode: Callable[[HttpReply], Any] | None = None
+    upgrade: str = ""
 
     @property
     def repeatable(self) -> bool:
