@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from live_service import PATIENCE, eventually
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from typing_extensions import Self
@@ -24,14 +25,22 @@ class Load:
     Parameters:
         keeping: threads that keep their connection.
         changing: threads that take a new connection for each request.
+        tls: what connections are encrypted with.
 
     Attributes:
         answers: how often each worker answered, by pid.
         failures: what went wrong, one entry for each failed request.
     """
 
-    def __init__(self, port: int, keeping: int = 4, changing: int = 0) -> None:
+    def __init__(
+        self,
+        port: int,
+        keeping: int = 4,
+        changing: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.port = port
+        self._tls = tls
         self.answers: collections.Counter[int] = collections.Counter()
         self.failures: list[str] = []
         self._enough = threading.Event()
@@ -62,7 +71,7 @@ class Load:
         eventually(lambda: self.answers.total() >= goal, f"{number} answers")
 
     def _ask_on(self, number: int, keep: bool) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = self._connection()
         asked = 0
         while not self._enough.is_set():
             asked += 1
@@ -72,6 +81,13 @@ class Load:
                 self.failures.append(f"t{number}-{asked}: {exc!r}")
                 connection.close()
         connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=PATIENCE, context=self._tls
+        )
 
     def _ask(self, connection: http.client.HTTPConnection, token: str, keep: bool) -> None:
         # http.client opens the connection itself when there is none or the last response ended it.
