@@ -131,8 +131,8 @@ class WebSocketCall:
         elif kind == "websocket.send":
             await self._send(message)
         elif kind == "websocket.close":
-            self._stage = "closed"
             self._socket.close(message.get("code", 1000), message.get("reason") or "")
+            self._stage = "closed"
         else:
             raise RuntimeError(f"{kind!r} can't be sent on an open socket")
 
