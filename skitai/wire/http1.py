@@ -189,7 +189,8 @@ class RequestParser:
                 self._upgrading = parser.should_upgrade()
                 self._sink.request_started(request, keep_alive, length)
                 return
-        if "upgrade" in headers and method == "GET" and parser.should_upgrade():
+        # RFC 9110, 7.8: HTTP/1.0 has no upgrades.
+        if "upgrade" in headers and (method, version) == ("GET", "1.1") and parser.should_upgrade():
             protocol = headers["upgrade"].lower()
             if protocol in UPGRADES or (protocol == "h2c" and _offers_http2(headers)):
                 self.held = b""
