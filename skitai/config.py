@@ -175,6 +175,7 @@ def one_of(*words: str) -> Rule:
     return Rule(" or ".join(repr(word) for word in words), convert)
 
 
+USER = Rule("the name of a user or a group", _convert_word)
 NETWORKS = Rule(
     f"IP addresses or networks, '{UNIX_SOCKET}' for unix sockets or '{ANYBODY}' for everybody, "
     "separated by blanks",
@@ -219,6 +220,8 @@ class Settings:
     quic: int = setting(
         0, whole_number(0, 65535), "UDP port of HTTP/3; 0: none", option=True, example=443
     )
+    user: str = setting("", USER, "whom a service that root starts runs as", option=True)
+    group: str = setting("", USER, "its group; default: the user's own", option=True)
     workers: int = setting(1, whole_number(1), "worker processes", option=True, example=4)
     threads: int = setting(
         4, whole_number(0), "request threads per worker; 0: apps run on the loop", option=True

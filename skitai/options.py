@@ -15,21 +15,44 @@ from skitai.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from skitai.own_options import OwnOption
+
 ENVIRONMENT = "SKITAIENV"
 DEVEL = "DEVEL"
 PRODUCTION = "PRODUCTION"
+
+COMMANDS = {
+    "start": "serve in the background (-d for short)",
+    "stop": "end the service in the background when it has finished what it serves",
+    "restart": "stop and start",
+    "reload": "let new workers with the present code take over, without a failed request",
+    "status": "tell whether it runs in the background; exit code 0, or 3 when it does not",
+    "install": "write a systemd unit that serves with the given options, and enable it",
+    "update": "write the unit anew, with the given options",
+    "remove": "stop and disable the service and delete its unit (or: uninstall)",
+}
+SYNONYMS = {"uninstall": "remove"}
 
 
 @dataclass(frozen=True)
 class CommandLine:
     """What the words after the script's name asked for.
 
-    ``settings`` holds only the options that were given, as text, for ``Settings.load``;
-    ``environment`` is the name chosen by ``--devel`` or ``--deploy``, or None.
+    Attributes:
+        settings: only the options that were given, as text, for ``Settings.load``.
+        environment: the name chosen by ``--devel`` or ``--deploy``, or None.
+        command: one of `COMMANDS`, or empty to serve in the foreground.
+        dry_run: only print what ``install`` or ``update`` would write.
+        disable_static: leave static files to somebody else.
+        words: all of them but the command.
     """
 
     settings: dict[str, Any]
     environment: str | None
+    command: str = ""
+    dry_run: bool = False
+    disable_static: bool = False
+    words: tuple[str, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +60,12 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
-def parse(argv: Sequence[str], prog: str, script_defaults: Mapping[str, Any]) -> CommandLine:
+def parse(
+    argv: Sequence[str],
+    prog: str,
+    script_defaults: Mapping[str, Any],
+    own: Sequence[OwnOption] = (),
+) -> CommandLine:
     """Read the words after the script's name.
 
     Long options take ``--port=80`` or ``--port 80``; unambiguous prefixes are accepted
@@ -47,15 +75,49 @@ def parse(argv: Sequence[str], prog: str, script_defaults: Mapping[str, Any]) ->
         argv: the words, without the script's name.
         prog: the script's name, for messages.
         script_defaults: keywords of ``skitai.run``; shown as defaults by ``--help``.
+        own: options that the script has added.
 
-    Raises `ConfigError` for an unknown or ambiguous option, a missing value or a command.
+    Raises `ConfigError` for an unknown or ambiguous option, a missing value, an unknown command or
+    two of them.
     """
-    given, extras = _build_parser(prog, script_defaults).parse_known_args(argv)
-    for word in extras:
-        if word != "--":
-            _refuse(word, prog)
+    parser = _build_parser(prog, script_defaults)
+    group = parser.add_argument_group("options of this script") if own else parser
+    for option in own:
+        option.add_to(group)
+    given, extras = parser.parse_known_args(argv)
+    words = [word for word in extras if word != "--"]
+    command = _take_command(words, given, own)
+    for word in words:
+        _refuse(word, own)
     settings = {key: value for key, value in vars(given).items() if key in SETTING_FIELDS}
-    return CommandLine(settings, _chosen_environment(given))
+    return CommandLine(
+        settings,
+        _chosen_environment(given),
+        command,
+        "dry_run" in given,
+        "disable_static" in given,
+        _without_command(argv, command),
+    )
+
+
+def _take_command(words: list[str], given: argparse.Namespace, own: Sequence[OwnOption]) -> str:
+    """Take the command out of ``words``; a script with options of its own may have more words."""
+    found = [word for word in words if word in COMMANDS or word in SYNONYMS]
+    if "background" in given:
+        found.append("start")
+    if len(found) > 1:
+        raise ConfigError(f"commands {found[0]!r} and {found[1]!r}: give one")
+    words[:] = [word for word in words if word not in found and not (own and word[0] != "-")]
+    return SYNONYMS.get(found[0], found[0]) if found else ""
+
+
+def _without_command(argv: Sequence[str], command: str) -> tuple[str, ...]:
+    """The words that start the same service in the foreground."""
+    if not command:
+        return tuple(argv)
+    names = {command, "-d", *(old for old, new in SYNONYMS.items() if new == command)}
+    last = max(at for at, word in enumerate(argv) if word in names)
+    return tuple(word for at, word in enumerate(argv) if at != last and word != "--dry-run")
 
 
 def peek_environment(argv: Sequence[str]) -> str | None:
@@ -121,8 +183,11 @@ def _build_parser(
 ) -> _Parser:
     parser = _Parser(
         prog=prog,
-        usage="%(prog)s [options]",
+        usage="%(prog)s [options] [command]",
         description="Options win over what the script gives to skitai.run().",
+        epilog="commands (none: serve in the foreground):\n"
+        + "\n".join(f"  {name:9} {about}" for name, about in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
         argument_default=argparse.SUPPRESS,
     )
@@ -145,13 +210,22 @@ def _build_parser(
     choice.add_argument(
         "--deploy", metavar="NAME", help=f"value of {ENVIRONMENT} (default: {PRODUCTION})"
     )
+    parser.add_argument("-d", action="store_true", dest="background", help="the command start")
+    parser.add_argument(
+        "--disable-static", action="store_true", help="leave static files to a server in front"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what install or update would write"
+    )
     return parser
 
 
-def _refuse(word: str, prog: str) -> NoReturn:
+def _refuse(word: str, own: Sequence[OwnOption]) -> NoReturn:
     if not word.startswith("-"):
-        raise ConfigError(f"command {word!r} is not available: start {prog} without it")
+        raise ConfigError(f"unknown command {word!r}: {closest(word, [*COMMANDS, *SYNONYMS])}")
     option = word.partition("=")[0]
     known = [name for name, item in SETTING_FIELDS.items() if item.metadata["option"]]
-    hint = closest(option.lstrip("-"), [*known, *ALIASES, "deploy", "help"], prefix="--")
+    known += [flag.lstrip("-") for one in own for flag in one.flags]
+    known += ["deploy", "disable-static", "dry-run", "help"]
+    hint = closest(option.lstrip("-"), [*known, *ALIASES], prefix="--")
     raise ConfigError(f"unknown option {option!r}: {hint}")

@@ -14,6 +14,7 @@ from skitai.errors import SkitaiError
 from skitai.importer import display, explain, user_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 MISCONFIGURED = 2
@@ -68,6 +69,20 @@ def restart_command(started_in: Path) -> list[str] | None:
         return None
     again = [sys.executable, *sys.orig_argv[1:]]
     return [sys.executable, "-I", "-S", "-c", _START_AGAIN, str(started_in), *again]
+
+
+def start_command(words: Sequence[str]) -> list[str] | None:
+    """Return the command that starts the script with other words than those it has now.
+
+    None when there is nothing to start: the script came from standard input.
+    """
+    script = main_script()
+    if script is None:
+        return None
+    options = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
+    if "-m" in options:
+        return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1], *words]
+    return [sys.executable, *options, str(script), *words]
 
 
 def show_errors_plainly() -> None:

@@ -31,10 +31,12 @@ from skitai.options import (
     DEVEL,
     ENVIRONMENT,
     PRODUCTION,
+    CommandLine,
     choose_environment,
     parse,
     peek_environment,
 )
+from skitai.own_options import OwnOptions
 from skitai.preference import Place, Preference
 from skitai.script import (
     MISCONFIGURED,
@@ -44,6 +46,7 @@ from skitai.script import (
     program_name,
     restart_command,
     show_errors_plainly,
+    start_command,
 )
 from skitai.stores.locks import SharedLocks
 from skitai.stores.memory import SharedMemory
@@ -74,6 +77,7 @@ class Service:
         shared: numbers that all workers share.
         locks: locks by name over all workers.
         results: what upstreams answered to this process.
+        options: what the script adds to its command line.
         executors: how many threads and processes work for ``was.Thread`` and ``was.Process``.
         configured: settings that functions such as `enable_ssl` have made.
     """
@@ -87,6 +91,7 @@ class Service:
         self.locks = SharedLocks(self._memory)
         self.results = ResultCache(self.shared)
         self.executors = ExecutorConfig()
+        self.options = OwnOptions()
         self.configured: dict[str, Any] = {}
         self._directory = directory
         self._started_in = current_directory()
@@ -368,7 +373,8 @@ class Service:
 
         seat = seat_from_environment()
         try:
-            settings = self._settle(conf)
+            line = parse(sys.argv[1:], program_name(), conf, self.options.known())
+            settings = self._settle(conf, line)
             if seat is not None and seat.memory_fd is not None:
                 self.shared.join(seat.memory_fd)
             serve = self._serving(settings)
@@ -378,9 +384,17 @@ class Service:
             raise
         if seat is not None:
             occupy(seat, serve, settings.name)
+        if line.command:
+            return self._carry_out(
+                line, settings, named=bool({**conf, **line.settings}.get("name"))
+            )
+        from skitai.commands.daemon import hold_lock, refuse_second
         from skitai.net.openings import open_listeners
         from skitai.supervisor.master import Supervisor
 
+        lock = hold_lock()
+        if lock is None:
+            refuse_second(settings.name, self.directory)
         log.install("m")
         master = Supervisor(
             settings,
@@ -390,12 +404,19 @@ class Service:
             watch_paths=self._source_directories if settings.devel else None,
             log=log.engine,
             memory_fd=self._memory.descriptor,  # makes it, so that the workers have it in common
+            lock=lock,
         )
         return master.run()
 
-    def _settle(self, conf: dict[str, Any]) -> Settings:
+    def _carry_out(self, line: CommandLine, settings: Settings, *, named: bool) -> int:
+        from skitai.commands.dispatch import Launch, carry_out
+
+        command = start_command(line.words)
+        launch = Launch(settings, self.directory, command, named)
+        return carry_out(line.command, launch, dry_run=line.dry_run)
+
+    def _settle(self, conf: dict[str, Any], line: CommandLine) -> Settings:
         """Decide settings and environment, check what was mounted, go to the script's directory."""
-        line = parse(sys.argv[1:], program_name(), conf)
         settings = Settings.load({**self.configured, **conf}, line.settings)
         environment = choose_environment(line.environment, os.environ, conf.get("devel"))
         devel = environment == DEVEL

@@ -62,6 +62,7 @@ class Supervisor:
         log: receives everything that happens.
         memory_fd: descriptor of the memory that all workers share; ``None`` if they have none.
         udp: the bound port of HTTP/3, closed when the service stops; ``None`` for none.
+        lock: descriptor of a file that is locked as long as the master lives.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Supervisor:
         log: logging.Logger,
         memory_fd: int | None = None,
         udp: UdpPort | None = None,
+        lock: int | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = listeners
@@ -84,6 +86,7 @@ class Supervisor:
         self._log = log
         self._memory_fd = memory_fd
         self._udp = udp
+        self._lock = lock
 
         # Of one run:
         self._inbox = SignalInbox(MASTER_SIGNALS)
@@ -191,7 +194,8 @@ class Supervisor:
         """In a forked child: let go of what belongs to the master."""
         self._inbox.close_descriptors()
         self._selector.close()
-        for descriptor in (report_read, *self._pipe_ends()):
+        lock = () if self._lock is None else (self._lock,)
+        for descriptor in (report_read, *self._pipe_ends(), *lock):
             if descriptor != seat.alive_fd:
                 os.close(descriptor)
         occupy(seat, self._serve_worker, self._settings.name)

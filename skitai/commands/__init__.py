@@ -1,0 +1,1 @@
+"""What a launch script does besides serving: start, stop, status, install and others."""

@@ -1,0 +1,134 @@
+"""Which process is the service of a name: a file with its process id, locked as long as it runs.
+
+``commands/daemon.py`` asks. The lock is the truth: it ends with its process, however that ends. So
+a file of a killed service, or of one from before the machine was started again, is no obstacle, and
+no other process is ever taken for the service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from skitai.errors import ConfigError
+
+PAUSE = 0.02  # seconds between two looks
+HOME_VARIABLE = "SKITAI_HOME"
+
+
+def state_directory(name: str) -> Path:
+    """Where a service keeps what outlives a process: ``~/.skitai/<name>``.
+
+    Parameters:
+        name: of the service.
+
+    Other users can't write there, which they could in a shared temporary directory.
+    ``$SKITAI_HOME`` takes the place of ``~/.skitai``.
+    """
+    home = os.environ.get(HOME_VARIABLE) or os.path.expanduser("~/.skitai")
+    return Path(home) / name
+
+
+class RunningService:
+    """The service of a name, as the current user runs it in the background.
+
+    Parameters:
+        name: of the service.
+
+    Attributes:
+        directory: where its files are.
+        log: what it prints.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.directory = state_directory(name)
+        self.log = self.directory / "output.log"
+        self._path = self.directory / "service.pid"
+
+    def pid(self) -> int | None:
+        """The master's process id; None when the service does not run in the background."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+        try:
+            if _try_lock(descriptor, fcntl.LOCK_SH):
+                return None
+            return _read_facts(descriptor).get("pid") or None
+        finally:
+            os.close(descriptor)
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the process that runs, or was the last to."""
+        with open(self._path, "rb") as file:
+            return _read_facts(file.fileno())
+
+    def claim(self) -> int | None:
+        """Lock the file; its descriptor, or None when the service runs already.
+
+        The lock lasts until the last process that has the descriptor closes it or ends.
+        Raises ``ConfigError`` when the file can't be written.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
+            if self.pid() is not None:
+                os.close(descriptor)
+                return None
+            time.sleep(PAUSE)  # somebody has only looked
+        os.ftruncate(descriptor, 0)
+        return descriptor
+
+    def wait_until_gone(self, timeout: float) -> bool:
+        """Wait until it has ended, at most ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.pid() is not None:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(PAUSE)
+        return True
+
+    def forget(self) -> None:
+        """Remove the file of a service that has ended."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _unusable(self, exc: OSError) -> ConfigError:
+        return ConfigError(
+            f"{str(self._path)!r} can't be used ({exc.strerror}): set {HOME_VARIABLE} to a "
+            "directory where this user may write"
+        )
+
+
+def write_facts(descriptor: int, **facts: Any) -> None:
+    """Say who has claimed the file."""
+    os.pwrite(descriptor, json.dumps(facts).encode() + b"\n", 0)
+
+
+def _read_facts(descriptor: int) -> dict[str, Any]:
+    # The one who has the lock may be about to write.
+    for _ in range(100):
+        with contextlib.suppress(ValueError):
+            facts = json.loads(os.pread(descriptor, 4096, 0))
+            if isinstance(facts, dict):
+                return facts
+        time.sleep(PAUSE)
+    return {}
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

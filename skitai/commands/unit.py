@@ -1,0 +1,112 @@
+"""The systemd unit of a service, as text.
+
+``commands/installation.py`` writes it to its place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skitai.supervisor.master import STOP_MARGIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skitai.config import Settings
+
+WATCHDOG_SECONDS = 30
+RESTART_SECONDS = 2
+HIGHEST_PRIVILEGED_PORT = 1023
+MARK = "# written by skitai"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
+# What is taken away from every service: an app that needs one of these has a drop-in for it
+# (``systemctl edit <name>``).
+_HARDENING = (
+    "NoNewPrivileges=yes",
+    "PrivateTmp=yes",
+    "ProtectSystem=full",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectControlGroups=yes",
+    "ProtectClock=yes",
+    "RestrictSUIDSGID=yes",
+    "RestrictRealtime=yes",
+    "RestrictNamespaces=yes",
+    "LockPersonality=yes",
+    "SystemCallArchitectures=native",
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The user and the group that a service runs as."""
+
+    user: str
+    group: str
+
+
+def unit_text(
+    settings: Settings, directory: Path, command: list[str], owner: Owner, environ: dict[str, str]
+) -> str:
+    """Return the unit of a service.
+
+    Parameters:
+        settings: ``name``, ``port`` and ``drain_timeout`` are used.
+        directory: of the launch script.
+        command: interpreter, script and the options to keep; absolute.
+        owner: whom it runs as.
+        environ: variables that it needs.
+    """
+    service = [
+        "Type=notify",
+        "NotifyAccess=main",
+        f"User={owner.user}",
+        f"Group={owner.group}",
+        f"WorkingDirectory={_specifiers(str(directory))}",
+        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(environ.items())),
+        f"ExecStart={' '.join(_quoted(word) for word in command)}",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "KillMode=mixed",
+        f"TimeoutStopSec={settings.drain_timeout + 2 * STOP_MARGIN:g}",
+        "Restart=on-failure",
+        f"RestartSec={RESTART_SECONDS}",
+        # A misconfigured service would fail again.
+        "RestartPreventExitStatus=2",
+        f"WatchdogSec={WATCHDOG_SECONDS}",
+        "LimitNOFILE=65536",
+        *_HARDENING,
+    ]
+    if 0 < settings.port <= HIGHEST_PRIVILEGED_PORT and owner.user != "root":
+        service.append("AmbientCapabilities=CAP_NET_BIND_SERVICE")
+    lines = [
+        f"{MARK}: {os.path.basename(command[1])} update writes it anew",
+        "[Unit]",
+        f"Description={settings.name}",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        "",
+        "[Service]",
+        *service,
+        "",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(word: str) -> str:
+    """One word of a command line or an assignment (man systemd.service, command lines)."""
+    word = _specifiers(word)
+    if _PLAIN.fullmatch(word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'.replace("$", "$$")
+
+
+def _specifiers(text: str) -> str:
+    return text.replace("%", "%%")
