@@ -114,6 +114,7 @@ __all__ = [
     "__version__",
     "abspath",
     "add_database_interface",
+    "add_option",
     "addlu",
     "alias",
     "config_executors",
@@ -121,6 +122,7 @@ __all__ = [
     "enable_forward",
     "enable_ssl",
     "g",
+    "get_option",
     "getswd",
     "is_devel",
     "isdevel",
@@ -128,6 +130,7 @@ __all__ = [
     "joinpath",
     "lukeys",
     "mount",
+    "options",
     "pref",
     "preference",
     "register_cache_keys",
@@ -155,6 +158,9 @@ alias = _service.alias
 g = _service.shared
 register_g = register_states = register_cache_keys = _service.register_g
 set_max_rcache = _service.set_max_rcache
+options = _service.options
+add_option = options.add_option
+get_option = options.get_option
 config_executors = _service.config_executors
 enable_ssl = _service.enable_ssl
 enable_forward = _service.enable_forward

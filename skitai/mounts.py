@@ -24,6 +24,7 @@ from skitai.preference import (
     AttributeDict,
     Configurable,
     Place,
+    Preference,
     module_directory,
 )
 from skitai.targets import Kind, Target, is_app
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
     from skitai.handlers.interface import Application
     from skitai.handlers.peers import Peers
-    from skitai.preference import Preference
-
 DEFAULT_HOST = "default"
 VARIABLES = ("app", "application")  # what apps are called in files; the second is Django's way
 DJANGO_SETTINGS = "DJANGO_SETTINGS_MODULE"
@@ -371,3 +370,23 @@ def collect_statics(
     front = [entry for entry in reversed(unique) if entry.place <= Place.FRONT]
     back = [entry for entry in unique if entry.place > Place.FRONT]
     return sorted([*front, *back], key=lambda entry: entry.place)
+
+
+def sort_third_argument(
+    value: object, pref: object, appname: object
+) -> tuple[Preference | None, str | None]:
+    """Sort the third argument of ``mount`` into preference and variable; check both."""
+    if value is not None and (appname if isinstance(value, str) else pref) is not None:
+        raise ConfigError(f"mount got {value!r} and a keyword of the same meaning: keep one")
+    if isinstance(value, str):
+        appname = value
+    elif value is not None:
+        pref = value
+    if pref is not None and not isinstance(pref, Preference):
+        raise ConfigError(
+            f"mount needs a preference, not {pref!r}: "
+            "make it with 'with skitai.preference() as pref:'"
+        )
+    if appname is not None and not (isinstance(appname, str) and appname.isidentifier()):
+        raise ConfigError(f"appname must be the name of a variable, not {appname!r}: give 'app'")
+    return pref, appname

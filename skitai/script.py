@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,15 @@ def main_script() -> Path | None:
         return None
     # As Python itself does for sys.path: a link to the script counts as the script.
     return Path(os.path.realpath(file) if os.path.islink(file) else os.path.abspath(file))
+
+
+def default_name(directory: Path) -> str:
+    """Return the name of a service that gives none: of its directory and script."""
+    words = [directory.name]
+    script = main_script()
+    if script is not None and script.stem != "app":
+        words.append(script.stem)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("._-")[:64] or "skitai"
 
 
 def loaded_for_a_job() -> bool:

@@ -6,7 +6,6 @@ The functions of the ``skitai`` package act on the default one; ``run`` starts m
 from __future__ import annotations
 
 import os
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from skitai.mounts import (
     parse_hosts,
     parse_name,
     parse_subscribe,
+    sort_third_argument,
 )
 from skitai.options import (
     DEVEL,
@@ -38,9 +38,11 @@ from skitai.options import (
 )
 from skitai.own_options import OwnOptions
 from skitai.preference import Place, Preference
+from skitai.privileges import become, check_owner
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
+    default_name,
     loaded_for_a_job,
     main_script,
     program_name,
@@ -96,6 +98,7 @@ class Service:
         self._directory = directory
         self._started_in = current_directory()
         self._ran = False
+        self._static_disabled = False
 
     # Places and environment
 
@@ -183,7 +186,7 @@ class Service:
         for key, value in unknown.items():
             hint = closest(key, MOUNT_OPTIONS)
             raise ConfigError(f"unknown mount option {key!r} with value {value!r}: {hint}")
-        pref, appname = _third_argument(pref_or_appname, pref, appname)
+        pref, appname = sort_third_argument(pref_or_appname, pref, appname)
         where, hosts = normalise_point(point), parse_hosts(host)
         given_name, providers = parse_name(name), parse_subscribe(subscribe)
         for directory in [path] if isinstance(path, str) else reversed(path or []):
@@ -241,7 +244,12 @@ class Service:
         self.results.limit(entries)
 
     def static_mounts(self) -> list[StaticMount]:
-        """Return all static directories, of mounts and preferences, in the order they are asked."""
+        """Return all static directories, of mounts and preferences, in the order they are asked.
+
+        With ``--disable-static`` there are none.
+        """
+        if self._static_disabled:
+            return []
         return collect_statics(self.directories, self.mounts)
 
     def _times_mounted(self, target: Target) -> int:
@@ -423,12 +431,14 @@ class Service:
         single = devel and "workers" not in line.settings
         settings = replace(
             settings,
-            name=settings.name or self._default_name(),
+            name=settings.name or default_name(self.directory),
             workers=1 if single else settings.workers,
             devel=devel,
         )
         settings = self._with_files(settings)
+        check_owner(settings.user, settings.group)
         self._check_mounts()
+        self._static_disabled = line.disable_static
         os.environ[ENVIRONMENT] = environment
         put_first(self.directory)
         os.chdir(self.directory)
@@ -454,6 +464,7 @@ class Service:
 
         def serve(seat: WorkerSeat) -> int:
             log.install(f"w{seat.slot}")
+            become(settings.user, settings.group)
             return worker.serve(self, settings, seat)
 
         return serve
@@ -474,35 +485,8 @@ class Service:
                         f"this name: {hint}"
                     )
 
-    def _default_name(self) -> str:
-        words = [self.directory.name]
-        script = main_script()
-        if script is not None and script.stem != "app":
-            words.append(script.stem)
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("._-")[:64] or "skitai"
-
     def _source_directories(self) -> list[str]:
         homes = [self.directory]
         for mount in self.mounts:
             homes += [mount.target.home, *mount.extension_homes()]
         return [str(home) for home in dict.fromkeys(homes)]
-
-
-def _third_argument(
-    value: object, pref: object, appname: object
-) -> tuple[Preference | None, str | None]:
-    """Sort the third argument of ``mount`` into preference and variable; check both."""
-    if value is not None and (appname if isinstance(value, str) else pref) is not None:
-        raise ConfigError(f"mount got {value!r} and a keyword of the same meaning: keep one")
-    if isinstance(value, str):
-        appname = value
-    elif value is not None:
-        pref = value
-    if pref is not None and not isinstance(pref, Preference):
-        raise ConfigError(
-            f"mount needs a preference, not {pref!r}: "
-            "make it with 'with skitai.preference() as pref:'"
-        )
-    if appname is not None and not (isinstance(appname, str) and appname.isidentifier()):
-        raise ConfigError(f"appname must be the name of a variable, not {appname!r}: give 'app'")
-    return pref, appname

@@ -27,6 +27,8 @@ ROOMS: dict[str, set[str]] = {
     "config": {"errors"},
     "options": {"errors", "config"},
     "importer": {"errors"},
+    "own_options": {"errors"},
+    "privileges": {"errors"},
     "script": {"errors", "importer"},
     "preference": {"errors", "importer"},
     "foreign": {"errors"},
@@ -54,15 +56,18 @@ ROOMS: dict[str, set[str]] = {
     },
     "supervisor": {"errors", "config", "log", "net"},
     "service": {
-        "errors", "log", "config", "options", "importer", "script", "preference", "targets",
-        "stores", "executors", "upstream", "mounts",
+        "errors", "log", "config", "options", "own_options", "importer", "privileges", "script",
+        "preference", "targets", "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
     "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
+    "commands": {"errors", "config", "privileges", "supervisor", "testing"},
+    "skitai": {"errors", "current", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.
 COMPOSITION = {
+    ("service", "commands"),
     ("service", "net"),
     ("service", "supervisor"),
     ("service", "worker"),

@@ -8,14 +8,14 @@ from __future__ import annotations
 import getpass
 import grp
 import os
-import pwd
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skitai.commands.unit import MARK, Owner, unit_text
-from skitai.errors import ConfigError, StartupError
+from skitai.errors import StartupError
+from skitai.privileges import find_group, find_user
 
 if TYPE_CHECKING:
     from skitai.config import Settings
@@ -134,13 +134,6 @@ def find_owner(user: str, group: str) -> Owner:
 
     Raises ``ConfigError`` when there is no such user or group.
     """
-    name = user or os.environ.get("SUDO_USER") or getpass.getuser()
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise ConfigError(f"user {name!r} does not exist: give another with --user") from None
-    try:
-        found = grp.getgrnam(group) if group else grp.getgrgid(entry.pw_gid)
-    except KeyError:
-        raise ConfigError(f"group {group!r} does not exist: give another with --group") from None
-    return Owner(name, found.gr_name)
+    entry = find_user(user or os.environ.get("SUDO_USER") or getpass.getuser())
+    found = grp.getgrgid(find_group(group) if group else entry.pw_gid)
+    return Owner(entry.pw_name, found.gr_name)

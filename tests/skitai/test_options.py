@@ -51,10 +51,10 @@ def test_unknown_option_gets_the_closest_name():
 
 def test_unknown_option_without_a_neighbour_gets_the_list():
     assert error_of("--zzz") == (
-        "unknown option '--zzz': known are --address, --deploy, --devel, --help, --ip, --name, "
-        "--port, --threads, --workers"
+        "unknown option '--zzz': known are --address, --deploy, --devel, --disable-static, "
+        "--dry-run, --group, --help, --ip, --name, --port, --threads, --user, --workers"
     )
-    assert "--port" in error_of("-d")
+    assert "--port" in error_of("-x")
 
 
 def test_ambiguous_prefix_is_refused():
@@ -69,10 +69,41 @@ def test_switch_with_value_is_refused():
     assert "--devel" in error_of("--devel=1")
 
 
-@pytest.mark.parametrize("words", [["start"], ["--port=80", "start"], ["start", "--port", "80"]])
-def test_commands_are_refused_by_name(words):
-    message = error_of(*words)
-    assert message == "command 'start' is not available: start serve.py without it"
+@pytest.mark.parametrize(
+    ("words", "command", "rest"),
+    [
+        (["start"], "start", []),
+        (["-d"], "start", []),
+        (["--port=80", "start"], "start", ["--port=80"]),
+        (["start", "--port", "80"], "start", ["--port", "80"]),
+        (["--name", "start", "start"], "start", ["--name", "start"]),
+        (["--name=start"], "", ["--name=start"]),
+        (["uninstall"], "remove", []),
+        (["--workers=2", "install", "--dry-run"], "install", ["--workers=2"]),
+        (["--disable-static", "update"], "update", ["--disable-static"]),
+        ([], "", []),
+    ],
+)
+def test_a_command_and_the_words_to_keep(words, command, rest):
+    line = parse(words, "serve.py", {})
+    assert (line.command, list(line.words)) == (command, rest)
+
+
+def test_switches_that_are_no_settings():
+    line = parse(["--disable-static", "--dry-run", "update"], "serve.py", {})
+    assert (line.disable_static, line.dry_run) == (True, True)
+    line = parse([], "serve.py", {})
+    assert (line.disable_static, line.dry_run) == (False, False)
+
+
+def test_an_unknown_command_gets_the_closest_name():
+    assert error_of("strat") == "unknown command 'strat': did you mean 'start'?"
+    assert "known are install, reload" in error_of("zzz")
+
+
+def test_two_commands_are_refused():
+    assert error_of("stop", "start") == "commands 'stop' and 'start': give one"
+    assert error_of("-d", "status") == "commands 'status' and 'start': give one"
 
 
 def test_devel_and_deploy_exclude_each_other():

@@ -78,7 +78,7 @@ def refusal(directory, source, *words, **environ):
         ("devel='perhaps'", [], "devel must be True or False, not 'perhaps'"),
         ("", ["--thread"], "argument --threads: expected one argument; see serve.py --help"),
         ("", ["--prot=1"], "unknown option '--prot': did you mean '--port'?"),
-        ("", ["start"], "command 'start' is not available: start serve.py without it"),
+        ("", ["strat"], "unknown command 'strat': did you mean 'start'?"),
         ("", ["--devel", "--deploy=x"], "not allowed with"),
     ],
 )

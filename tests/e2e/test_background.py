@@ -1,0 +1,249 @@
+"""A service in the background: the commands of its script, as an operator types them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from live_service import PATIENCE, eventually, running, write_files
+
+from skitai.testing.launcher import free_port
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {
+    "serve.py": """
+        import skitai
+        import shop
+
+        skitai.mount("/", shop)
+        skitai.run(name="shop", address="127.0.0.1")
+    """,
+    "shop.py": """
+        import time
+        from atila import Atila
+
+        def __app__():
+            app = Atila(__name__)
+
+            @app.route("/")
+            def index(was):
+                return "version 1"
+
+            @app.route("/slow")
+            def slow(was):
+                time.sleep(1)
+                return "slow"
+
+            return app
+    """,
+}
+
+
+class Operator:
+    """Types commands in the service's directory."""
+
+    def __init__(self, folder, home):
+        self.folder, self.home, self.port = folder, home, free_port()
+        self.environ = {
+            **os.environ, "PYTHONPATH": str(ROOT), "SKITAI_HOME": str(home),
+        }  # fmt: skip
+        self.environ.pop("SKITAIENV", None)
+
+    def types(self, *words, **options):
+        return subprocess.run(
+            [sys.executable, "-W", "error", "serve.py", f"--port={self.port}", *words],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+            **options,
+        )
+
+    def get(self, path="/"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
+    @property
+    def pid_file(self):
+        return self.home / "shop" / "service.pid"
+
+    @property
+    def pid(self):
+        return json.loads(self.pid_file.read_text())["pid"]
+
+
+@pytest.fixture
+def operator(tmp_path):
+    write_files(tmp_path / "shop", FILES)
+    operator = Operator(tmp_path / "shop", tmp_path / "home")
+    yield operator
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        pid = operator.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def test_from_start_to_stop(operator):
+    assert (operator.types("status").stdout, operator.types("status").returncode) == (
+        "shop [stopped]\n", 3,
+    )  # fmt: skip
+    started = operator.types("start")
+    assert (started.returncode, started.stderr) == (0, "")
+    assert started.stdout == f"shop [running:{operator.pid}]\n"
+    assert operator.get() == "version 1"  # it serves as soon as the command is back
+    status = operator.types("status")
+    assert (status.returncode, status.stdout) == (0, started.stdout)
+    group = operator.pid
+    stopped = operator.types("stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "shop [stopped]\n")
+    assert running(group) == []
+    assert not operator.pid_file.exists()
+    assert operator.types("status").returncode == 3
+    assert operator.types("stop").returncode == 0
+
+
+def test_it_belongs_to_no_terminal_and_its_output_is_kept(operator):
+    assert operator.types("-d").returncode == 0
+    process = psutil.Process(operator.pid)
+    assert os.getsid(process.pid) == process.pid
+    assert process.terminal() is None
+    assert Path(process.cwd()) == operator.folder
+    log = (operator.home / "shop" / "output.log").read_text()
+    assert "serving on http://127.0.0.1:" in log
+    assert (operator.home / "shop").stat().st_mode & 0o077 == 0
+
+
+def test_a_second_start_is_refused(operator):
+    operator.types("start")
+    for words in (["start"], []):
+        second = operator.types(*words)
+        assert second.returncode == 2
+        assert f"pid {operator.pid}: stop it first" in second.stderr
+
+
+def test_of_two_starts_at_once_one_wins(operator):
+    done = []
+    threads = [
+        threading.Thread(target=lambda: done.append(operator.types("start"))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.returncode for one in done) == [0, 2]
+    assert operator.get() == "version 1"
+
+
+def test_restart_takes_new_code_and_starts_what_was_stopped(operator):
+    assert operator.types("restart").returncode == 0
+    before = operator.pid
+    source = (operator.folder / "shop.py").read_text().replace("version 1", "version 2")
+    write_files(operator.folder, {"shop.py": source})
+    assert operator.types("restart").returncode == 0
+    assert operator.pid != before
+    assert operator.get() == "version 2"
+
+
+def test_reload_takes_new_code_without_a_new_master(operator):
+    operator.types("start")
+    before = operator.pid
+    source = (operator.folder / "shop.py").read_text().replace("version 1", "version 2")
+    write_files(operator.folder, {"shop.py": source})
+    reloaded = operator.types("reload")
+    assert (reloaded.returncode, reloaded.stdout) == (0, f"shop [running:{before}] reloads\n")
+    eventually(lambda: operator.get() == "version 2", "the new code")
+    assert operator.pid == before
+
+
+def test_reload_of_what_does_not_run(operator):
+    done = operator.types("reload")
+    assert done.returncode == 2
+    assert "shop does not run: start it" in done.stderr
+
+
+def test_stop_waits_for_what_runs(operator):
+    operator.types("start")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(operator.get("/slow")))
+    log = operator.home / "shop" / "output.log"
+    thread.start()
+    worker = psutil.Process(operator.pid).children()[0]
+    eventually(lambda: worker.net_connections() and len(worker.net_connections()) > 1, "a request")
+    assert operator.types("stop").returncode == 0
+    thread.join()
+    assert answers == ["slow"], log.read_text()
+
+
+def test_a_start_that_fails_tells_why_and_leaves_nothing(operator):
+    source = (operator.folder / "shop.py").read_text()
+    write_files(
+        operator.folder, {"shop.py": source.replace("def __app__():", "def __app__():\n    1 / 0")}
+    )
+    failed = operator.types("start")
+    assert failed.returncode == 2
+    assert "shop ended; its output:" in failed.stderr
+    assert "ZeroDivisionError" in failed.stderr
+    assert operator.types("status").returncode == 3
+
+
+def test_a_port_that_is_taken_tells_so(operator):
+    operator.types("start")
+    other = operator.types("start", "--name=other")
+    assert other.returncode == 2
+    assert f"port {operator.port} is in use" in other.stderr
+    assert operator.types("status", "--name=other").returncode == 3
+    assert operator.get() == "version 1"
+
+
+def test_a_killed_service_is_stopped_and_can_be_started(operator):
+    operator.types("start")
+    group = operator.pid
+    os.kill(group, signal.SIGKILL)
+    eventually(lambda: operator.types("status").returncode == 3, "the end to be seen")
+    eventually(lambda: not running(group), "the workers to end without a master")
+    assert operator.types("start").returncode == 0
+    assert operator.get() == "version 1"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"pid": 1}'])
+def test_a_stale_file_is_no_obstacle(operator, content):
+    operator.pid_file.parent.mkdir(parents=True)
+    operator.pid_file.write_bytes(content)
+    assert operator.types("status").returncode == 3
+    assert operator.types("stop").returncode == 0
+    assert operator.types("start").returncode == 0
+
+
+def test_a_place_that_can_not_be_written(operator):
+    operator.home.write_text("a file")
+    for command in ("start", "status"):
+        done = operator.types(command)
+        assert done.returncode == 2, done
+        assert "set SKITAI_HOME to a directory where this user may write" in done.stderr
+
+
+def test_old_output_is_cut(operator):
+    log = operator.home / "shop" / "output.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"first\n" + b"x" * 1023 * 1024 + b"\n" + b"y" * 8 * 1024 + b"\nlast\n")
+    operator.types("start")
+    text = log.read_text()
+    assert "first" not in text
+    assert "x" * 10 not in text.splitlines()[0]
+    assert "\nlast\n" in text
+    assert "serving on" in text
