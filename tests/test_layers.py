@@ -60,9 +60,8 @@ ROOMS: dict[str, set[str]] = {
         "preference", "targets", "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
-    "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
     "commands": {"errors", "config", "privileges", "supervisor", "testing"},
-    "skitai": {"errors", "current", "preference", "tasks", "upstream", "service"},
+    "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.
@@ -100,7 +99,6 @@ FRAMEWORK_INTERFACE = {
     "skitai.tasks.naming",
     "skitai.tasks.task",
     "skitai.tasks.then",
-    "skitai.server.websocket",
     "skitai.server.websocket_handshake",
     "skitai.service",
     "skitai.sockets",
