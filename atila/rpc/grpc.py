@@ -248,6 +248,7 @@ class GrpcCall:
                 return ()
             if method.response.DESCRIPTOR.full_name == "google.protobuf.Empty":
                 return method.response()
+            self._exchange.pack(None)  # it says what is wrong
         return result
 
     async def _send(self, was: Was, message: Any) -> None:

@@ -86,6 +86,10 @@ class GrpcExchange(Exchange):
                 f"{method.service}.{method.name} answers with "
                 f"{method.response.DESCRIPTOR.full_name}, not with {type(message).__name__}"
             )
+        if self.packed and not method.gives_stream:
+            raise TypeError(
+                f"{method.service}.{method.name} answers with one message, not with more"
+            )
         self.packed += 1
         data = message.SerializeToString()
         return frame(data, self._encoding if len(data) >= MIN_COMPRESSED else "")
@@ -113,9 +117,9 @@ class GrpcExchange(Exchange):
     def end(self, trailers: Fields | None = None) -> None:
         """Complete the answer with the status OK, if it is one of the method."""
         method = self.method
-        if method is not None and not method.gives_stream and self.packed != 1:
-            log.error("%s answered with %d messages", self.request.path, self.packed)
-            self.finish(Status.INTERNAL, "the method did not answer with one message")
+        if method is not None and not method.gives_stream and not self.packed:
+            log.error("%s answered without a message", self.request.path)
+            self.finish(Status.INTERNAL, "Internal Server Error")
         else:
             self.finish(Status.OK)
 

@@ -240,7 +240,10 @@ class Http2Stream(Stream):
 
     def resume_body(self, exchange: Exchange) -> None:
         if self.held:
-            self.connection.receiver.resume(self)
+            connection = self.connection
+            connection.receiver.resume(self)
+            with connection.lock:
+                connection.flush()  # nothing else may happen here until the client can send
 
     # -- the end
 
