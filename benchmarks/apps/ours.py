@@ -122,7 +122,7 @@ async def async_template(was: Any, title: str) -> Any:
 
 
 @app.route("/async/echo")
-@app.websocket()
+@app.websocket(skitai.WS_COROUTINE)
 async def echo(was: Any) -> None:
     """Send messages back."""
     async for message in was.websocket:
