@@ -154,7 +154,7 @@ class Conversation:
         self.websocket = websocket
         self.arguments = arguments
         self.accepted = False
-        self.opened = False  # onopen has run, so onclose will
+        self.opened = False  # onopen is over, so onclose will be called
         self.ended = False
         self.client = was.websocket = ClientSocket(plan.app.websockets, websocket, plan.codec)
         was.conversation = self
@@ -166,6 +166,7 @@ class Conversation:
         """Run the hook before the handshake is answered. Raises what it raises."""
         hook = self.plan.onopen
         if hook is None:
+            self.opened = True
             return
 
         def run(was: SocketWas) -> Any:

@@ -65,7 +65,13 @@ class Site:
     @contextlib.contextmanager
     def connect(self, path: str, **options: Any) -> Iterator[ClientConnection]:
         """A client; it leaves in order at the end of the block."""
-        options = {"open_timeout": PATIENCE, "close_timeout": PATIENCE, "proxy": None, **options}
+        options = {
+            "open_timeout": PATIENCE,
+            "close_timeout": PATIENCE,
+            "proxy": None,
+            "max_queue": None,
+            **options,
+        }
         with connect(self.url + path, **options) as client:
             client.recv = _patient(client.recv)  # type: ignore[method-assign]
             yield client
@@ -110,11 +116,11 @@ def refusal(site: Site, path: str, **options: Any) -> Any:
         return exc.response
 
 
-def closing_of(client: ClientConnection) -> tuple[int | None, str]:
+def closing_of(client: ClientConnection) -> tuple[int, str]:
     """Code and reason with which the server closes; messages before that are passed over."""
-    while True:
-        try:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
             client.recv()
-        except ConnectionClosed as exc:
-            assert exc.rcvd is not None
-            return exc.rcvd.code, exc.rcvd.reason
+    closing = client.protocol.close_rcvd
+    assert closing is not None, "the server has not closed the socket"
+    return closing.code, closing.reason
