@@ -135,7 +135,7 @@ async def open_relay(
         channel = exchange.channel
         peer = channel.peer[0]
         headers = request_headers(
-            request.headers.items(), peer, channel.scheme, request.version, keep_host,
+            request.headers, peer, channel.scheme, request.version, keep_host,
             peer in channel.server.trusted,
         )  # fmt: skip
         protocol = request.protocol

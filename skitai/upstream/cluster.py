@@ -114,6 +114,9 @@ class Cluster:
                 with another one.
             repeatable: as of ``call``.
         """
+        nodes = self._nodes
+        if len(nodes) == 1:
+            return await self._watch(nodes[0], lambda node: action(node.backend))
         return await self._try(lambda node: action(node.backend), repeatable)
 
     async def ask_all(self, request: Any) -> Reply:

@@ -47,7 +47,11 @@ def test_what_is_no_url(url):
 
 
 def relayed(fields, peer="10.0.0.9", scheme="https", **more) -> list[tuple[str, str]]:
-    return request_headers(fields, peer, scheme, **more)
+    headers: dict[str, str] = {}  # as the server's parsers make them
+    for name, value in fields:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return request_headers(headers, peer, scheme, **more)
 
 
 OURS = [
@@ -88,7 +92,7 @@ def test_a_request_is_passed_on_without_what_belongs_to_its_connection():
 
 
 def test_the_host_can_be_kept():
-    assert relayed([("Host", "front:81")], keep_host=True) == [("Host", "front:81"), *OURS]
+    assert relayed([("Host", "front:81")], keep_host=True) == [("host", "front:81"), *OURS]
 
 
 def test_chains_of_proxies_are_continued():
@@ -131,8 +135,8 @@ def test_a_client_can_not_take_away_what_others_rely_on():
         ("Via", "1.1 a"),
     ]
     assert relayed(fields) == [
-        ("Cookie", "a=1"),
-        ("Authorization", "x"),
+        ("cookie", "a=1"),
+        ("authorization", "x"),
         ("Via", "1.1 a, 1.1 skitai"),
         ("X-Forwarded-For", "1.1.1.1, 10.0.0.9"),
         ("X-Forwarded-Proto", "https"),

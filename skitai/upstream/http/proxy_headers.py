@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    Field = tuple[str, str]
+Field: TypeAlias = tuple[str, str]
 
 # RFC 9110, 7.6.1 and 11.7; RFC 9112, 9.3 and 9.8. Trailers end here, so their announcement does.
 HOP_BY_HOP = frozenset(
@@ -44,11 +42,16 @@ _PROTECTED = frozenset(
         "via",
     )
 )
+# What a request does not get from the client as it is, beside what belongs to its connection.
+_REPLACED = HOP_BY_HOP | {
+    "content-length", "expect", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+}  # fmt: skip
+_UNTRUSTED = _REPLACED | {"forwarded"}
 _PSEUDONYM = "skitai"
 
 
 def request_headers(
-    fields: Iterable[Field],
+    headers: dict[str, str],
     peer: str,
     scheme: str,
     version: str = "1.1",
@@ -62,7 +65,7 @@ def request_headers(
     ``X-Forwarded-For`` are continued.
 
     Parameters:
-        fields: of the client, in their order.
+        headers: of the client, by names in lower case.
         peer: address that the client connected from; empty when it has none.
         scheme: ``http`` or ``https``, as the client connected.
         version: of HTTP that the client speaks, for ``Via``.
@@ -70,67 +73,59 @@ def request_headers(
         trusted: the peer is a proxy of ours: the scheme and host that it saw are passed on
             instead of those that we see. ``Forwarded`` (RFC 7239) is only taken from one.
     """
-    fields = list(fields)
-    dropped = _named_by(fields) | {"content-length", "expect", "via", "x-forwarded-for"}
-    known = _joined(fields)
-    host = known.get("host", "")
-    if not keep_host:
-        dropped.add("host")
-    seen = {"x-forwarded-proto": scheme, "x-forwarded-host": host}
-    if not trusted:
-        dropped.add("forwarded")
-    else:
-        seen = {name: known.get(name) or value for name, value in seen.items()}
-    dropped.update(seen)
-    kept = [field for field in fields if field[0].lower() not in dropped]
-    kept.append(("Via", _continued(known.get("via"), f"{version} {_PSEUDONYM}")))
-    kept.append(("X-Forwarded-For", _continued(known.get("x-forwarded-for"), peer or "unknown")))
-    kept.append(("X-Forwarded-Proto", seen["x-forwarded-proto"]))
-    if seen["x-forwarded-host"]:
-        kept.append(("X-Forwarded-Host", seen["x-forwarded-host"]))
+    get = headers.get
+    dropped = _REPLACED if trusted else _UNTRUSTED
+    connection = get("connection")
+    if connection is not None:
+        dropped |= _named(connection)
+    kept = [field for field in headers.items() if field[0] not in dropped]
+    host = get("host", "")
+    if host and not keep_host:
+        kept.remove(("host", host))
+    via, before = get("via"), get("x-forwarded-for")
+    own = f"{version} {_PSEUDONYM}"
+    kept.append(("Via", f"{via}, {own}" if via else own))
+    peer = peer or "unknown"
+    kept.append(("X-Forwarded-For", f"{before}, {peer}" if before else peer))
+    if trusted:
+        scheme = get("x-forwarded-proto") or scheme
+        host = get("x-forwarded-host") or host
+    kept.append(("X-Forwarded-Proto", scheme))
+    if host:
+        kept.append(("X-Forwarded-Host", host))
     return kept
 
 
-def response_headers(fields: Iterable[Field]) -> tuple[list[Field], int | None]:
+def response_headers(fields: list[Field]) -> tuple[list[Field], int | None]:
     """The headers of an answer as the client gets them, and the length of its body.
 
     Order and duplicates stay. The length is None when the upstream did not say it; that of an
     answer to HEAD, or of a 304, is the one that GET would have.
     """
-    fields = list(fields)
-    dropped = _named_by(fields)
+    dropped = HOP_BY_HOP
     kept: list[Field] = []
     length = None
     for field in fields:
-        key = field[0].lower()
+        key = _lower(field[0])
         if key == "content-length":
             length = int(field[1])  # digits: the parser of answers refuses others
-        elif key not in dropped:
+        elif key not in HOP_BY_HOP:
             kept.append(field)
+        elif key == "connection":
+            dropped |= _named(field[1])
+    if dropped is not HOP_BY_HOP and len(dropped) > len(HOP_BY_HOP):
+        kept = [field for field in kept if field[0].lower() not in dropped]
     return kept, length
 
 
-def _named_by(fields: list[Field]) -> set[str]:
-    """What belongs to the connection: known names, and those that Connection lists."""
-    named = {
-        option.strip().lower()
-        for name, value in fields
-        if name.lower() == "connection"
-        for option in value.split(",")
-    }
+@lru_cache(maxsize=256)
+def _lower(name: str) -> str:
+    return name.lower()
+
+
+@lru_cache(maxsize=256)
+def _named(options: str) -> frozenset[str]:
+    """What a value of Connection says to belong to the connection."""
+    named = {option.strip().lower() for option in options.split(",")}
     named = {name for name in named if not name.startswith("x-forwarded-")}
-    return (named - _PROTECTED) | HOP_BY_HOP
-
-
-def _joined(fields: list[Field]) -> dict[str, str]:
-    """Values of what is looked at, repeated ones joined."""
-    known: dict[str, str] = {}
-    for name, value in fields:
-        key = name.lower()
-        if key in ("host", "via") or key.startswith("x-forwarded-"):
-            known[key] = f"{known[key]}, {value}" if key in known else value
-    return known
-
-
-def _continued(before: str | None, value: str) -> str:
-    return f"{before}, {value}" if before else value
+    return frozenset(named - _PROTECTED - {"close", "keep-alive", ""})
