@@ -271,6 +271,7 @@ class HTTPCall:
         self._ended = True
         if self._waiting is not None:
             self._wake()
+            self._exchange.on_gone = None  # a cycle
 
     def _taken_head(self) -> Head:
         if self._head is None:
