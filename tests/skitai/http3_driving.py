@@ -121,14 +121,19 @@ class Http3Serving(Serving):
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
 
     @asynccontextmanager
-    async def client(self, **configuration: Any) -> AsyncIterator[Client]:
-        """A new connection of aioquic's client."""
+    async def client(self, *, bare: bool = False, **configuration: Any) -> AsyncIterator[Client]:
+        """A new connection of aioquic's client.
+
+        Parameters:
+            bare: without the streams of HTTP/3 that a client opens at first.
+        """
         configuration.setdefault("alpn_protocols", ["h3"])
         chosen = QuicConfiguration(is_client=True, **configuration)
         chosen.verify_mode = ssl.CERT_REQUIRED
         chosen.load_verify_locations(str(self.ca_file))
         address = ("127.0.0.1", self.port.number)
-        async with connect(*address, configuration=chosen, create_protocol=Client) as client:
+        kind = BareClient if bare else Client
+        async with connect(*address, configuration=chosen, create_protocol=kind) as client:
             assert isinstance(client, Client)
             yield client
 
@@ -164,12 +169,14 @@ class Client(QuicConnectionProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.quic = self._quic
-        self.http = H3Connection(self._quic)
+        self.http = self.make_http()
         self.replies: dict[int, Reply] = {}
         self.terminated: events.ConnectionTerminated | None = None
         self.goaways: list[bytes] = []
-        self._news = asyncio.Condition()
         self._changed = asyncio.Event()
+
+    def make_http(self) -> H3Connection:
+        return H3Connection(self._quic)
 
     def quic_event_received(self, event: events.QuicEvent) -> None:
         if isinstance(event, events.ConnectionTerminated):
@@ -251,3 +258,25 @@ class Client(QuicConnectionProtocol):
         stream = self.begin("POST", path, *fields, ended=False)
         self.send(stream, body, True)
         return await self.whole(stream)
+
+
+class _Bare(H3Connection):
+    def _init_connection(self) -> None:
+        """No control stream, none of QPACK."""
+
+    def _handle_control_frame(self, frame_type: int, frame_data: bytes) -> None:
+        """What the server says would be answered on a stream of QPACK."""
+
+    def _encode_headers(self, stream_id: int, headers: h3_events.Headers) -> bytes:
+        return bytes(self._encoder.encode(stream_id, headers)[1])
+
+    def _decode_headers(self, stream_id: int, frame_data: bytes | None) -> h3_events.Headers:
+        assert frame_data is not None
+        return list(self._decoder.feed_header(stream_id, frame_data)[1])
+
+
+class BareClient(Client):
+    """Opens no stream by itself."""
+
+    def make_http(self) -> H3Connection:
+        return _Bare(self._quic)
