@@ -198,6 +198,8 @@ class Service:
             place = Place.FRONT if first else Place.BACK
             self.directories.append(StaticMount(where, found.value, hosts, place))
             return
+        if found.kind is Kind.ALIAS and appname:
+            raise ConfigError(f"alias {target!r} can't have an app name: leave out {appname!r}")
         if found.appname and appname and found.appname != appname:
             raise ConfigError(f"{target!r} and appname={appname!r} name two variables: keep one")
         mount = Mount(
@@ -397,7 +399,7 @@ class Service:
                 line, settings, named=bool({**conf, **line.settings}.get("name"))
             )
         from skitai.commands.daemon import hold_lock, refuse_second
-        from skitai.net.openings import open_listeners
+        from skitai.net.openings import open_listeners, open_udp
         from skitai.supervisor.master import Supervisor
 
         lock = hold_lock()
@@ -413,6 +415,7 @@ class Service:
             log=log.engine,
             memory_fd=self._memory.descriptor,  # makes it, so that the workers have it in common
             lock=lock,
+            udp=open_udp(settings),
         )
         return master.run()
 
