@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import HTTPError
@@ -24,6 +25,7 @@ log = logging.getLogger("skitai")
 DISCONNECT = {"type": "http.disconnect"}
 NO_BODY = {"type": "http.request", "body": b"", "more_body": False}
 _EMPTY = (204, 304)  # statuses without a body
+TURN_SIZE = 1024 * 1024
 _MAX_KNOWN = 512
 _MAX_NAME = 256
 _known: dict[bytes, tuple[str, int]] = {}
@@ -52,6 +54,7 @@ class HTTPCall:
         "_refused",
         "_started",
         "_trailers",
+        "_turn",
         "_waiting",
     )
 
@@ -66,6 +69,7 @@ class HTTPCall:
         self._ended = False
         self._refused = False  # because of its body
         self._trailers: list[tuple[str, str]] | None = None
+        self._turn = 0  # bytes sent since others had theirs
         self._waiting: asyncio.Future[None] | None = None
 
     async def run(self, app: Callable[..., Any], scope: dict[str, Any]) -> None:
@@ -113,18 +117,23 @@ class HTTPCall:
         """Send a piece of the response; raises ``ClientDisconnected`` when the client left."""
         if self._exchange.gone or self._refused:
             raise ClientDisconnected("the client left")
+        kind = message["type"]
         try:
-            await self._dispatch(message)
+            if kind == "http.response.start":
+                self._take_head(message)
+            elif kind == "http.response.body":
+                more = message.get("more_body") or self._trailers is not None
+                if more or self._started or self._ended:
+                    await self._send_piece(message)
+                else:
+                    self._send_whole(_as_bytes(message.get("body", b"")))
+            else:
+                self._send_rest(kind, message)
         except ClientGone:
             raise ClientDisconnected("the client left") from None
 
-    async def _dispatch(self, message: dict[str, Any]) -> None:
-        kind = message["type"]
-        if kind == "http.response.body":
-            await self._send_body(message)
-        elif kind == "http.response.start":
-            self._take_head(message)
-        elif kind == "http.response.pathsend":
+    def _send_rest(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "http.response.pathsend":
             self._send_path(message["path"])
         elif kind == "http.response.trailers":
             self._send_trailers(message)
@@ -192,20 +201,25 @@ class HTTPCall:
         if message.get("trailers"):
             self._trailers = []
 
-    async def _send_body(self, message: dict[str, Any]) -> None:
-        data = message.get("body", b"")
-        more = message.get("more_body", False)
+    async def _send_piece(self, message: dict[str, Any]) -> None:
+        """Send a piece of several; the first one begins the response."""
         if self._ended:
             raise RuntimeError("the response is complete already")
-        if type(data) is not bytes:
-            data = bytes(data)
-        if not self._started and not more and self._trailers is None:
-            self._send_whole(data)
-            return
         if not self._started:
             self._start()
-        await self._send_piece(data)
-        if not more:
+        data = _as_bytes(message.get("body", b""))
+        if self._left is not None:
+            if len(data) > self._left:
+                raise RuntimeError("the body is longer than its Content-Length")
+            self._left -= len(data)
+        if data and self._taken_head().status not in _EMPTY:
+            await write(self._exchange, data)
+            self._turn += len(data)
+            if self._turn > TURN_SIZE:
+                # A client that takes everything at once would leave nothing to others.
+                self._turn = 0
+                await asyncio.sleep(0)
+        if not message.get("more_body"):
             if self._left and self._exchange.request.method != "HEAD":
                 raise RuntimeError(f"the body ended {self._left} bytes before its Content-Length")
             if self._trailers is None:
@@ -234,21 +248,17 @@ class HTTPCall:
         self._exchange.start(head)
         self._started = True
 
-    async def _send_piece(self, data: bytes) -> None:
-        if self._left is not None:
-            if len(data) > self._left:
-                raise RuntimeError("the body is longer than its Content-Length")
-            self._left -= len(data)
-        if data and self._taken_head().status not in _EMPTY:
-            await write(self._exchange, data)
-
     def _send_path(self, path: str) -> None:
         """Extension Path Send: let the kernel send a file."""
         if self._started or self._ended:
             raise RuntimeError("'http.response.pathsend' was sent after a part of the body")
         exchange, head = self._exchange, self._taken_head()
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        size = os.fstat(descriptor).st_size
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(descriptor)
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise RuntimeError(f"{path} is no regular file")
         if self._length is not None and self._length != size:
             os.close(descriptor)
             raise RuntimeError(f"Content-Length is {self._length}, but {path} has {size} bytes")
@@ -285,6 +295,10 @@ def _new_name(name: bytes) -> tuple[str, int]:
     if len(_known) < _MAX_KNOWN and len(text) <= _MAX_NAME:
         _known[bytes(name)] = known
     return known
+
+
+def _as_bytes(data: Any) -> bytes:
+    return data if type(data) is bytes else bytes(data)
 
 
 def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

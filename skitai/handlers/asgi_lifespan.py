@@ -79,7 +79,7 @@ class Lifespan:
                 self._failure = f"{type(exc).__name__}: {exc}"
             else:
                 # That is how an app says that it knows nothing of it.
-                log.info("app %s has no lifespan: %s: %s", self._name, type(exc).__name__, exc)
+                log.info("app %s has no lifespan: %r", self._name, exc)
         if self._stage == "startup" and not self._answered.is_set():
             self.state = None
         self._answered.set()

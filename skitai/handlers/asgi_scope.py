@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from skitai.wire.request import Request
 
 SPEC_VERSION = "2.4"
+EXTENSIONS: dict[str, dict[str, object]] = {
+    "http.response.pathsend": {},
+    "http.response.trailers": {},
+}
 _MAX_KNOWN = 512
 _MAX_NAME = 256
 _VERSIONS = {"1.1": "1.1", "1.0": "1.0", "2.0": "2", "3.0": "3"}
-_ASGI = {"version": "3.0", "spec_version": SPEC_VERSION}
 _names: dict[str, bytes] = {}
 _servers: dict[tuple[str, str], tuple[str, int]] = {}
 
@@ -42,7 +45,7 @@ class ScopeMaker:
         address, scheme, host = origin_of(exchange)
         scope: dict[str, Any] = {
             "type": "http",
-            "asgi": _ASGI.copy(),
+            "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
             "http_version": _VERSIONS[request.version],
             "method": request.method,
             "scheme": scheme,
@@ -53,7 +56,7 @@ class ScopeMaker:
             "headers": _headers(request.headers),
             "client": (address, exchange.channel.peer[1]) if address else None,
             "server": _server(host, scheme),
-            "extensions": {"http.response.pathsend": {}, "http.response.trailers": {}},
+            "extensions": EXTENSIONS.copy(),
         }
         if self.state is not None:
             scope["state"] = self.state.copy()

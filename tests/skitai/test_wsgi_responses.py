@@ -207,7 +207,6 @@ def test_a_head_that_was_sent_can_not_be_replaced(threads, caplog):
         ("200 OK\r\nX: y", TEXT, "line break"),
         ("200 OK", [("X", "a\r\nY: b")], "line break"),
         ("200 OK", [("X Y", "a")], "is not a token"),
-        ("200 OK", [("X", 5)], "TypeError"),
         ("200 OK", [("X", "ŵ")], "UnicodeEncodeError"),
         ("200 OK", [("Transfer-Encoding", "chunked")], "is for the server"),
         ("200 OK", [("Upgrade", "x")], "is for the server"),
