@@ -39,6 +39,7 @@ class Http2Connection:
     """
 
     __slots__ = (
+        "_block_since",
         "_corked",
         "_deaf",
         "_ending",
@@ -78,6 +79,7 @@ class Http2Connection:
         self._deaf = False  # what still arrives is not for us
         self._ending = 0  # GOAWAY: 0 not sent, 1 announced, 2 final
         self._ending_since = 0.0
+        self._block_since = server.clock.now  # when no header block was incomplete
         self._half_closed = False
         self._lingering = False
         self._paused = False
@@ -108,7 +110,6 @@ class Http2Connection:
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._since = self.server.clock.now
         self._corked = True
         try:
             self.receiver.feed(data)
@@ -169,6 +170,20 @@ class Http2Connection:
         stream.lost()
         self._advance()
 
+    def break_off(self, stream: Http2Stream, code: int) -> None:
+        with self.lock:
+            if stream.id not in self.receiver.streams:
+                return
+            self.reset(stream, code)
+            self.flush()
+        self.dropped(stream)
+
+    def grant(self, stream: Http2Stream, size: int) -> None:
+        with self.lock:
+            if stream.receiving:
+                self.sender.control(frames.encode_window_update(stream.id, size))
+                self.flush()
+
     def window_opened(self, stream: Http2Stream | None, size: int) -> None:
         with self.lock:
             self.sender.widen(stream, size)
@@ -183,6 +198,7 @@ class Http2Connection:
     def send(self, frame: bytes) -> None:
         with self.lock:
             self.sender.control(frame)
+            self.flush()
 
     # -- the output
 
@@ -209,8 +225,8 @@ class Http2Connection:
         """Send what is to be sent (on the loop)."""
         with self.lock:
             self._write()
-            backlog = self._output.backlog
-        if backlog and not self._paused and self._output.pending() > UNREAD_SIZE:
+            waiting, unread = self._waiting, self.sender.size
+        if waiting and not self._paused and self._output.pending() + unread > UNREAD_SIZE:
             self._paused = True
             self._transport.pause_reading()
 
@@ -236,13 +252,17 @@ class Http2Connection:
     def _writable(self) -> None:
         """The socket has taken everything, or is gone."""
         self._since = self.server.clock.now
+        self._progress = 0
         with self.lock:
             self.sender.blocked = self._waiting = False
+        if self._output.fd < 0:
+            return
         if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
-        if self._output.fd >= 0:
-            self._push()
+        self._push()
+        if self._lingering:
+            self._half_close()
 
     def _settle(self) -> None:
         """Tell streams that what waited has gone out."""
@@ -272,16 +292,10 @@ class Http2Connection:
 
     def dropped(self, stream: Http2Stream) -> None:
         """A stream is over without a complete response (on the loop)."""
+        self._since = self.server.clock.now
         self.receiver.streams.pop(stream.id, None)
         stream.lost()
         self._advance()
-
-    def break_off(self, stream: Http2Stream, code: int) -> None:
-        """Reset a stream (on the loop)."""
-        with self.lock:
-            self.reset(stream, code)
-            self.flush()
-        self.dropped(stream)
 
     # -- the end and the clock (on the loop)
 
@@ -324,9 +338,13 @@ class Http2Connection:
             return
         self._deaf = self._lingering = True
         self._since = self.server.clock.now
+        # Not now: what has just been sent may be on its way to the transport.
+        self.server.loop.call_soon(self._half_close)
+
+    def _half_close(self) -> None:
         transport = self._transport
-        if self._output.fd < 0 or transport.is_closing():
-            return
+        if self._waiting or self._output.fd < 0 or transport.is_closing():
+            return  # `_writable` comes back
         if self._paused:
             self._paused = False
             transport.resume_reading()
@@ -361,17 +379,19 @@ class Http2Connection:
         settings = self.server.settings
         if self.server.draining:
             self._say_goodbye()
-        if self.receiver.in_block:
-            if waited > settings.header_timeout:
-                self._end(frames.ENHANCE_YOUR_CALM, "the headers took too long")
-        elif self._ending == 1:
+        if not self.receiver.in_block:
+            self._block_since = now
+        elif now - self._block_since > settings.header_timeout:
+            self._end(frames.ENHANCE_YOUR_CALM, "the headers took too long")
+            return
+        if self._ending == 1:
             if now - self._ending_since > GOAWAY_SECONDS:
                 self._finish()
         elif not self.receiver.streams and waited > settings.keep_alive:
             self._finish()
 
     def _check_half(self, now: float, waited: float) -> None:
-        streams = self.receiver.streams.values()
+        streams = list(self.receiver.streams.values())
         sent = sum(getattr(stream.exchange, "bytes_sent", 0) for stream in streams)
         if sent != self._progress:
             self._progress = sent

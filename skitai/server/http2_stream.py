@@ -258,8 +258,8 @@ class Http2Stream(Stream):
         """The response has been sent, and the lock is free; any thread."""
         exchange = self.exchange
         server = self.server
-        if self.receiving and exchange.input is not None:
-            server.loop.call_soon_threadsafe(exchange.input.lost)
+        if exchange.input is not None:
+            server.loop.call_soon_threadsafe(exchange.input.lost)  # if it is not complete
         if exchange.body is not None:
             exchange.body.close()
         if server.access_log is not None:

@@ -26,16 +26,18 @@ class HeaderDecoder:
     Attributes:
         changes: how often the table has changed. While it stays the same, so does what a block
             means.
+        size: bytes of the fields of the last block.
     """
 
-    __slots__ = ("_capacity", "_entries", "_max_size", "_size", "changes")
+    __slots__ = ("_capacity", "_entries", "_max_size", "_table_size", "changes", "size")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._entries: deque[Field] = deque()  # the newest first
-        self._size = 0
+        self._table_size = 0
         self._capacity = TABLE_SIZE
         self.changes = 0
+        self.size = 0
 
     def decode(self, block: bytes) -> list[Field] | None:
         """The fields of a block; None if they are larger than allowed.
@@ -81,6 +83,7 @@ class HeaderDecoder:
             elif room < -_TOO_MUCH * self._max_size:
                 # One byte may stand for a field of 4 KB: decoding that only costs time.
                 raise CompressionFault("the header fields are far too large")
+        self.size = self._max_size - room
         return fields if room >= 0 else None
 
     def _field(self, index: int) -> Field:
@@ -112,12 +115,12 @@ class HeaderDecoder:
         self._evict(size)
         if size <= self._capacity:
             self._entries.appendleft(field)
-            self._size += size
+            self._table_size += size
 
     def _evict(self, wanted: int) -> None:
         """Make room for an entry of that size (RFC 7541, 4.4)."""
         entries = self._entries
-        while entries and self._size + wanted > self._capacity:
+        while entries and self._table_size + wanted > self._capacity:
             name, value = entries.pop()
-            self._size -= len(name) + len(value) + FIELD_OVERHEAD
+            self._table_size -= len(name) + len(value) + FIELD_OVERHEAD
             self.changes += 1

@@ -29,8 +29,8 @@ CONNECTION_WINDOW = 1024 * 1024
 HELD_SIZE = 4 * 1024 * 1024  # bytes of bodies nobody reads; then the whole connection waits
 MAX_CONTINUATIONS = 16
 SMALL_UPDATE = 1024  # bytes of a WINDOW_UPDATE that is not worth a frame
-_REMEMBERED = 64  # header blocks, each of at most so many bytes:
-_REMEMBERED_SIZE = 1024
+_REMEMBERED = 16  # header blocks, each of at most so many bytes of fields:
+_REMEMBERED_SIZE = 4096
 _MAX_GAPS = 16
 _MAX_RESET = 256
 
@@ -375,8 +375,10 @@ class Receiver(Generic[S]):
             refusal = MalformedRequest("the request headers are too large", 431)
             return RequestHead("GET", "/", "/", "", {}, None, "", refusal)
         head = read_head(fields, self._max_line, self._max_headers)
-        unchanged = self._known_at == self._decoder.changes
-        if unchanged and len(self._known) < _REMEMBERED and len(block) <= _REMEMBERED_SIZE:
+        decoder = self._decoder
+        if self._known_at == decoder.changes and decoder.size <= _REMEMBERED_SIZE:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
             self._known[block] = head
         return head
 
@@ -418,13 +420,16 @@ class Receiver(Generic[S]):
 
     def _break(self, stream_id: int, code: int) -> None:
         """Reset a stream for what the client did on it."""
-        if code != frames.REFUSED_STREAM:
+        if code == frames.REFUSED_STREAM:
+            self._allowance.spend(2 * FRAMES_OF_REQUEST)
+        else:
             self._allowance.spend_reset()
-        self._sink.send(frames.encode_reset(stream_id, code))
-        self._reset.append(stream_id)
-        stream = self.streams.pop(stream_id, None)
+        stream = self.streams.get(stream_id)
         if stream is not None:
-            self._sink.stream_broken(stream)
+            self._sink.break_off(stream, code)
+        else:
+            self.forget(stream_id)
+            self._sink.send(frames.encode_reset(stream_id, code))
 
     def _check_opened(self, stream_id: int) -> None:
         if not stream_id & 1 or stream_id > self.last_id:
@@ -440,13 +445,14 @@ class Receiver(Generic[S]):
         taken = STREAM_WINDOW - stream.space
         if taken >= least and stream.receiving:
             stream.space = STREAM_WINDOW
-            self._sink.send(frames.encode_window_update(stream.id, taken))
+            self._sink.grant(stream, taken)
 
     def _give_connection_back(self, least: int) -> None:
         taken = CONNECTION_WINDOW - self._space
         if taken < least:
             return
-        held = sum(STREAM_WINDOW - stream.space for stream in self.streams.values() if stream.held)
+        streams = list(self.streams.values())  # at once: threads end streams, too
+        held = sum(STREAM_WINDOW - stream.space for stream in streams if stream.held)
         if held <= HELD_SIZE:
             self._space = CONNECTION_WINDOW
             self._sink.send(frames.encode_window_update(0, taken))

@@ -194,6 +194,7 @@ class Sender(Generic[S]):
 
     def write(self, stream: S, data: bytes) -> bool:
         """Send a piece of a body; True when nothing of it has to wait."""
+        waited = stream.queued
         if data:
             if stream.pieces is None:
                 stream.pieces = deque()
@@ -203,6 +204,8 @@ class Sender(Generic[S]):
         if not self.blocked and len(self._ready) == 1 and self._ready[0] is stream:
             while stream.listed and self.window > 0:
                 self._send_some(self._ready.popleft())
+            if waited and not stream.queued:
+                self.emptied.append(stream)
         return not stream.queued
 
     def finish(self, stream: S, trailers: bytes) -> bool:
@@ -220,6 +223,7 @@ class Sender(Generic[S]):
     def drop(self, stream: S) -> None:
         """Forget what waits on a stream that was reset."""
         stream.closed = True
+        stream.receiving = False
         stream.pieces = None
         stream.queued = 0
 

@@ -25,7 +25,13 @@ class Sink(Protocol[T]):
         """The body is complete."""
 
     def stream_broken(self, stream: T) -> None:
-        """The stream was reset; it is no longer in ``Receiver.streams``."""
+        """The client has reset the stream; it is no longer in ``Receiver.streams``."""
+
+    def break_off(self, stream: T, code: int) -> None:
+        """Reset the stream for what the client did on it, and forget it."""
+
+    def grant(self, stream: T, size: int) -> None:
+        """Let the client send more on a stream, unless that is over."""
 
     def window_opened(self, stream: T | None, size: int) -> None:
         """More may be sent; without a stream it is about the connection."""
