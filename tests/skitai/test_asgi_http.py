@@ -434,3 +434,25 @@ def test_waiting_for_the_end_can_be_given_up():
         await send(body(b"connected"))
 
     assert asked(app).body == b"connected"
+
+
+def test_a_stream_that_never_has_to_wait_leaves_others_their_turn():
+    stopped = []
+
+    async def endless(scope, receive, send):
+        await send(START)
+        while not stopped:
+            await send(body(PIECE, True))  # nobody reads it: the request is a HEAD
+        await send(body())
+
+    async def stop(scope, receive, send):
+        stopped.append(True)
+        await send(START)
+        await send(body())
+
+    with Serving(ASGIApplication(Paths(endless=endless, stop=stop), "app")) as serving:
+        with serving.connect() as client:
+            client.send("HEAD /endless HTTP/1.1", "Host: a")
+            assert client.read("HEAD").status == 200
+            assert serving.get("/stop").status == 200
+            assert client.get("/again").body == b"again"
