@@ -19,6 +19,7 @@ FILES = {
     "jinja": re.compile(r"\{# (?P<name>\S+\.(?:j2|html)) #\}"),
     "css": re.compile(r"/\* (?P<name>\S+\.css) \*/"),
     "sql": re.compile(r"-- (?P<name>\S+\.sql)"),
+    "protobuf": re.compile(r"// (?P<name>\S+\.proto)"),
 }
 LANGUAGES = {*FILES, "console", "bash", "text"}
 _MAIN = re.compile(r"^if __name__ == ", re.MULTILINE)
