@@ -30,7 +30,7 @@ from atila.routing.urls import Urls
 from atila.state.session import Sessions
 from atila.templating.templates import TemplateDecorators, Templates
 from atila.validation.inspection import InspectDecorators, requirements_of
-from atila.websockets.declaring import SocketDecorators, check_routes, declaration_of
+from atila.websockets.declaring import SocketDecorators, declaration_of, prepare_routes
 from atila.websockets.endpoint import SocketEndpoint
 from atila.websockets.registry import Sockets
 from skitai.handlers.peers import Peers
@@ -218,7 +218,7 @@ class Atila(
         self.templates.prepare()
         self._close_prefixes()
         self._limit_uploads()
-        check_routes(self._declared_sockets, self._routes)
+        prepare_routes(self._declared_sockets, self._routes)
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)

@@ -149,8 +149,11 @@ def declaration_of(function: Callable[..., Any]) -> Declaration | None:
     return getattr(function, _DECLARATION, None)
 
 
-def check_routes(declared: list[Callable[..., Any]], routes: Iterable[Route]) -> None:
-    """Raise ``ConfigError`` for a websocket that has no path."""
+def prepare_routes(declared: list[Callable[..., Any]], routes: Iterable[Route]) -> None:
+    """Let the routes of websockets be those of their handshakes: GET, without the message.
+
+    Raises ``ConfigError`` for a websocket that has no path, and for a route that can't be one.
+    """
     routed = {id(route.function) for route in routes}
     for function in declared:
         if id(function) not in routed:
@@ -158,6 +161,29 @@ def check_routes(declared: list[Callable[..., Any]], routes: Iterable[Route]) ->
                 f"{function.__qualname__} has @app.websocket but no path: write "
                 "@app.route('/path') above it"
             )
+    for route in routes:
+        declaration = declaration_of(route.function)
+        if declaration is not None:
+            _prepare(route, declaration)
+
+
+def _prepare(route: Route, declaration: Declaration) -> None:
+    message, signature, rule = declaration.message, route.signature, route.rule
+    if "GET" not in route.methods:
+        raise ConfigError(
+            f"route {rule.text!r}: methods={sorted(route.methods)} has no GET, by which websockets "
+            "begin: leave methods out"
+        )
+    route.methods = frozenset(("GET",))  # a handshake is one, whatever HTTP version it comes by
+    if message in rule.names:
+        raise ConfigError(
+            f"route {rule.text!r}: {message!r} is the parameter of "
+            f"{route.function.__qualname__} that gets the messages, it can't be in the path"
+        )
+    if message in signature.names:
+        signature.names.remove(message)
+        signature.defaults.pop(message, None)
+        signature.required -= {message}
 
 
 def _kind(spec: Any) -> SocketKind:

@@ -6,15 +6,16 @@ The handshake goes through hooks and guards as any request; what comes behind it
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from atila.access.admission import Admission
 from atila.access.cors import answers_preflight
-from atila.binding import Signature, compile_call
+from atila.binding import compile_call
 from atila.context import is_watched
 from atila.endpoints import RouteEndpoint
-from atila.errors import ConfigError, HTTPError
+from atila.errors import HTTPError
 from atila.hooks import compile_guards
 from atila.pipeline import Pipeline
 from atila.prework import after_steps
@@ -41,14 +42,10 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
 
 SELF = ("self",)
-METHODS = frozenset(("GET",))
 
 
 class SocketEndpoint(RouteEndpoint):
-    """A route that is a websocket, ready to run.
-
-    Raises ``ConfigError`` for a declaration that can't work with its route.
-    """
+    """A route that is a websocket, ready to run."""
 
     __slots__ = ("_app", "_bind", "_declaration", "_options", "_plan", "_route", "_start")
 
@@ -68,7 +65,6 @@ class SocketEndpoint(RouteEndpoint):
         self.preflights = answers_preflight(app, route)
         self.admit = self._admit if admission else None
         self.max_body = 0
-        route.methods = _methods(route)
         self._options = replace(declaration.options, origins=_origins(declaration, admission))
         self._bind = _compile_arguments(app, route, declaration)
         self._start = _conversation_of(declaration, route.function)
@@ -163,16 +159,6 @@ def _conversation_of(
     return AsyncReport if is_async(function) else Report
 
 
-def _methods(route: Route) -> frozenset[str]:
-    """A handshake is a GET, whatever HTTP version it comes by."""
-    if "GET" not in route.methods:
-        raise ConfigError(
-            f"route {route.rule.text!r}: methods={sorted(route.methods)} has no GET, by which "
-            "websockets begin: leave methods out"
-        )
-    return METHODS
-
-
 def _origins(declaration: Declaration, admission: Admission) -> tuple[str, ...] | None:
     """Pages that may connect. By default CORS settings decide, for they have done so already."""
     if declaration.origins is not None:
@@ -188,16 +174,7 @@ def _compile_arguments(
     A hook may look at arguments that the handler doesn't take, so they are not refused then.
     """
     function, message = route.function, declaration.message
-    signature = Signature(function)
-    if message is not None:
-        if message in route.rule.names:
-            raise ConfigError(
-                f"route {route.rule.text!r}: {message!r} is the parameter of "
-                f"{function.__qualname__} that gets the messages, it can't be in the path"
-            )
-        signature.names.remove(message)
-        signature.defaults.pop(message, None)
-        signature.required -= {message}
+    signature = copy(route.signature)
     taken = None if signature.takes_any else frozenset(signature.names)
     if declaration.onopen is not None:
         signature.takes_any = True

@@ -630,3 +630,18 @@ def test_remote_calls_do_not_reach_sockets():
             body=body,
         )
         assert b"-32601" in client.read().body
+
+
+def test_urls_of_sockets_have_no_message():
+    app = new_app()
+
+    @app.route("/rooms/<room>")
+    @app.websocket(skitai.WS_GROUPCHAT)
+    def chat(was, message, room, size=3):
+        return message
+
+    freeze(app)
+    assert app.build_url("chat", "cats") == "/rooms/cats"
+    assert app.build_url(chat, room="cats", size=4) == "/rooms/cats?size=4"
+    (route,) = app.routes
+    assert (route.describe()["args"], route.describe()["methods"]) == (["room", "size"], ["GET"])

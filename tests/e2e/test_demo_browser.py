@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from pathlib import Path
 
 import pytest
+import requests
 from chromium import Chromium, find_chromium
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 import skitai
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 SERVE = str(Path(__file__).parents[2] / "serve.py")
-PAGES = ["/", "/books/1", "/books/new", "/authors/Tove%20Jansson", "/about", "/source/library.py"]
+PAGES = ["/", "/books/1", "/books/new", "/authors/Tove%20Jansson", "/about", "/live"]
+PAGES += ["/source/library.py"]
 CARDS = "document.querySelectorAll('.card').length"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 LIGHT, DARK = "rgb(247, 242, 233)", "rgb(25, 22, 20)"
@@ -159,3 +164,41 @@ def test_missing_browser_names_the_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RuntimeError, match="apt-get install chromium"):
         find_chromium()
+
+
+def test_reading_room_is_live(site, browser):
+    said = "[...document.querySelectorAll('.said li')].map((line) => line.innerText)"
+    browser.open(site + "/live")
+    browser.run("document.querySelector('.enter [name=name]').value = 'Ann <b>'")
+    browser.run("document.querySelector('.enter .button').click()")
+    browser.wait(f"{said}.includes('Ann <b> came in')")
+
+    url = site.replace("http", "ws") + "/live/rooms/shelf?name=Bob"
+    with connect(url, proxy=None) as bob:
+        browser.wait(f"{said}.includes('Bob came in')")
+        browser.run("document.querySelector('.say [name=text]').value = 'Hello <img src=x>'")
+        browser.run("document.querySelector('.say .button').click()")
+        browser.wait(f"{said}.includes('Ann <b> Hello <img src=x>')")
+        heard = [json.loads(bob.recv(30)) for _ in range(2)]
+        assert heard[-1] == {"who": "Ann <b>", "text": "Hello <img src=x>"}
+
+        bob.send('{"text": "Hi Ann"}')
+        browser.wait(f"{said}.includes('Bob Hi Ann')")
+        book = {"title": "Ronja", "author": "Astrid Lindgren"}
+        assert requests.post(site + "/api/books", json=book, timeout=30).status_code == 201
+        browser.wait(f"{said}.includes('Shelf Ronja by Astrid Lindgren is new')")
+    browser.wait(f"{said}.includes('Bob left')")
+    assert browser.run("document.querySelector('.say [name=text]').value") == ""
+
+
+def test_reading_room_refuses_what_is_no_message(site):
+    url = site.replace("http", "ws") + "/live/rooms/shelf"
+    for query in ("", "?name=", "?name=" + "x" * 41, "?name=a&more=b&name=c"):
+        with pytest.raises(InvalidStatus) as refused, connect(url + query, proxy=None):
+            pass
+        assert refused.value.response.status_code == 400
+    with connect(url + "?name=Bob", proxy=None) as bob:
+        assert json.loads(bob.recv(30))["text"] == "came in"
+        for wrong in ("7", "[]", "{}", '{"text": ""}', json.dumps({"text": "x" * 501})):
+            bob.send(wrong)
+            assert json.loads(bob.recv(30)) == {"error": "a message has 1 to 500 characters"}

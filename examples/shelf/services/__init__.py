@@ -7,10 +7,11 @@ from ..guards import found, good_search
 
 def __setup__(app, mntopt):
     # Mount sub-modules here, never in __mount__. A module's routes begin with its point.
-    from . import api, books, downloads, tour
+    from . import api, books, downloads, live, tour
 
     app.mount("/books", books)
     app.mount("/api", api)
+    app.mount("/live", live)
     app.mount("/", downloads)
     app.mount("/", tour)
 

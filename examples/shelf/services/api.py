@@ -7,6 +7,7 @@ import time
 
 from .. import library
 from ..guards import found, good_fields, good_search
+from .live import announce
 
 
 def __mount__(app, mntopt):
@@ -22,6 +23,7 @@ def __mount__(app, mntopt):
     def add(was, **fields):
         with was.db("@shelf") as db:
             book = library.add(db, good_fields(was, fields)).one()
+        announce(app, book)
         was.response.set_header("Location", was.urlfor("api.book", book.id))
         return was.API("201 Created", book)
 

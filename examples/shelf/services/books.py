@@ -3,6 +3,7 @@
 from .. import library
 from ..fields import DEFAULTS, STATUSES
 from ..guards import found, good_fields
+from .live import announce
 
 
 def __mount__(app, mntopt):
@@ -16,6 +17,7 @@ def __mount__(app, mntopt):
     def add(was, **fields):
         with was.db("@shelf") as db:
             book = library.add(db, good_fields(was, fields)).one()
+        announce(app, book)
         # After a POST send the browser elsewhere, so that reloading doesn't post again.
         # urlfor needs [module.]function and the arguments; no URL is written by hand.
         return was.redirect(was.urlfor("books.show", book.id), status="303 See Other")

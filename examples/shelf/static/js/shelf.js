@@ -66,6 +66,50 @@ if (clock) {
   );
 }
 
+// The reading room: one socket for as long as the page is open. The server closes it when it
+// restarts; then it is opened again.
+const room = document.querySelector("[data-room]");
+if (room) {
+  const [enter, talk] = room.querySelectorAll("form");
+  const said = room.querySelector(".said");
+  let socket;
+
+  function show({ who, text, event, error }) {
+    if (error) return say(error);
+    const line = document.createElement("li");
+    const name = document.createElement("strong");
+    line.classList.toggle("event", Boolean(event));
+    name.textContent = who;
+    line.append(name, " ", text);
+    said.append(line);
+    line.scrollIntoView({ block: "nearest" });
+  }
+
+  function connect(pause) {
+    const url = new URL(room.dataset.room, location.href);
+    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    url.search = new URLSearchParams({ name: enter.elements.name.value });
+    socket = new WebSocket(url);
+    socket.onopen = () => { pause = 500; };
+    socket.onmessage = (message) => show(JSON.parse(message.data));
+    socket.onclose = () => setTimeout(connect, pause, Math.min(2 * pause, 30000));
+  }
+
+  enter.addEventListener("submit", (event) => {
+    event.preventDefault();
+    enter.hidden = true;
+    said.hidden = talk.hidden = false;
+    talk.elements.text.focus();
+    connect(500);
+  });
+  talk.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (socket.readyState !== WebSocket.OPEN) return say("One moment, the room is being opened");
+    socket.send(JSON.stringify({ text: talk.elements.text.value }));
+    talk.reset();
+  });
+}
+
 // "/" jumps to the search field.
 const search = document.querySelector("input[type=search]");
 document.addEventListener("keydown", (event) => {
