@@ -135,6 +135,9 @@ class GrpcCall:
         finally:
             if timer is not None:
                 timer.cancel()
+            # They know each other: freed now, not by the garbage collector.
+            exchange.late = None
+            outer.endpoint = outer.on_gone = None
 
     # -- deadline
 
