@@ -45,8 +45,10 @@ class TlsOutput(TcpOutput):
 
     ``lock`` guards the state of TLS, too: the loop decrypts under it.
 
-    PERF: 12.5k requests/s over TLS where uvloop's TLS transport, which threads reach through the
-    loop, answers 10.2k (plain function, small JSON, 64 connections, one core).
+    PERF: 67k requests/s at 15 us of CPU, where uvloop's transport for TLS, which threads reach
+    through the loop, comes to 37k/s at 19 us (plain function, small JSON, 64 connections, one core
+    each for server and client); without TLS 94k/s at 11 us. For ``async def`` both take 14 us, for
+    a body of 1 MiB this 485 us and the other 540 us.
     """
 
     __slots__ = ("_held", "_outgoing", "_ssl", "_waiting")
@@ -77,9 +79,12 @@ class TlsOutput(TcpOutput):
         self._hold(memoryview(data))
         return self._send_waiting()
 
-    def flush(self) -> bool:
-        """Send what TLS itself has to say; the caller holds ``lock``."""
-        return TcpOutput.send(self, self._outgoing.read()) if self._outgoing.pending else True
+    def flush(self) -> int:
+        """Send what TLS itself has to say, and count its bytes; the caller holds ``lock``."""
+        said = self._outgoing.read()
+        if said:
+            TcpOutput.send(self, said)
+        return len(said)
 
     def send_clear(self, data: bytes) -> None:
         """Answer a client that doesn't speak TLS; the caller holds ``lock``."""
@@ -249,7 +254,7 @@ class TlsTransport:
         failed = False
         with self.output.lock:
             try:
-                # PERF: asking what is left saves an exception for each request, 2 us of 80.
+                # PERF: asking what is left saves an exception for each request, 0.9 of 15 us.
                 while incoming.pending or left():
                     piece = read(RECORD_SIZE)
                     if not piece:
@@ -266,11 +271,10 @@ class TlsTransport:
     def _answer(self) -> bool:
         """Send what TLS itself answers, such as to key updates; False for a client that makes it
         pile up."""
-        size = self.output._outgoing.pending
-        if self.output.flush():
+        output = self.output
+        self._owed += output.flush()
+        if not output.backlog:
             self._owed = 0
-        else:
-            self._owed += size
         return self._owed <= MAX_OWED
 
     def _end(self) -> None:

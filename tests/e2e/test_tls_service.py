@@ -50,13 +50,9 @@ def test_clients_speak_https_and_are_told_to_stay(launch, certificates):
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
     curl = shutil.which("curl")
     assert curl is not None, "this test needs curl"
-    done = subprocess.run(
-        [curl, "-s", "--http1.1", "--cacert", ca, url + "/"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "https 1.1"
+    for version, word in (("1.1", "https 1.1"), ("2", "https 2.0")):
+        command = [curl, "-s", f"--http{version}", "--cacert", ca, url + "/"]
+        assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == word.encode()
     service.wait_for_log(rf"serving on https://127\.0\.0\.1:{service.port} with 1 worker")
     assert service.get("/").status_code == 400
     assert "Traceback (" in service.log()  # that of the unlucky one

@@ -14,6 +14,7 @@ from serving import Gate, Serving, Toy, answer, happens, until
 
 from skitai.config import Settings
 from skitai.net.certificates import make_context
+from skitai.net.tls import MAX_OWED, TlsTransport
 from skitai.server.negotiation import ALPN
 from skitai.server.representation import Head
 
@@ -187,6 +188,40 @@ def test_a_client_may_end_its_half_and_still_read(serving, trust, gate):
             tls_client.read()
 
 
+class Mirror:
+    """A tunnel that sends back what comes."""
+
+    def __init__(self, exchange):
+        self.tunnel = exchange.tunnel(Head(101), self)
+
+    def received(self, data):
+        if not self.tunnel.write(data):
+            self.tunnel.hold()
+            self.tunnel.when_writable(self.tunnel.resume)
+
+    def ended(self):
+        self.tunnel.finish()
+
+    def lost(self):
+        pass
+
+    def check(self, now):
+        pass
+
+
+def test_a_tunnel_goes_through_it(app, serving, trust):
+    app.loop("/mirror", Mirror)
+    upgrade = ("GET /mirror HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: websocket")
+    with serving.connect(receive_buffer=4096).secure(trust) as client:
+        client.send(*upgrade, body=b"early")
+        assert client.read_head().status == 101
+        assert client.take(5) == b"early"
+        writer = threading.Thread(target=client.write, args=(LARGE[: 1 << 20],))
+        writer.start()
+        assert client.take(1 << 20) == LARGE[: 1 << 20]
+        writer.join()
+
+
 def test_a_client_that_leaves_is_noticed(serving, trust, gate):
     client = serving.connect().secure(trust)
     client.send("GET /gate HTTP/1.1", "Host: a")
@@ -276,3 +311,30 @@ def test_a_silent_client_does_not_hold_up_the_end(app, tls):
     with Serving(app, tls=tls) as serving:
         serving.connect()
         until(lambda: serving.connections, "the connection")
+
+
+def test_a_client_that_makes_tls_talk_but_never_listens_is_cut_off(tls, trust):
+    """Python's clients can't ask for key updates, so what TLS says is put in its place."""
+
+    class Transport:
+        def get_extra_info(self, name, default=None):
+            return ours
+
+        def set_write_buffer_limits(self, high):
+            pass
+
+    class Loop:
+        def call_soon_threadsafe(self, *callback):
+            """What is written waits for ever."""
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        transport = TlsTransport(Transport(), Loop(), tls, None)
+        transport.output.backlog = True
+        for _ in range(MAX_OWED // 1000):
+            transport.output._outgoing.write(b"x" * 1000)
+            assert transport._decrypt() == (b"", False)
+            assert transport._decrypt() == (b"", False)
+        transport.output._outgoing.write(b"x" * 1000)
+        assert transport._decrypt() == (b"", True)
