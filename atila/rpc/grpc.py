@@ -67,7 +67,7 @@ class Grpc:
         self._resolve = resolve
         self._routes: dict[Any, Route] = {route.endpoint: route for route in app.routes}
 
-    def call(self, exchange: Exchange, kind: str) -> GrpcCall | None:
+    def call(self, exchange: Exchange, kind: str) -> Endpoint | None:
         """The endpoint of a call; None for what is none.
 
         Parameters:
@@ -75,6 +75,8 @@ class Grpc:
         """
         if kind not in _KINDS and not kind.startswith(f"{PREFIX}+"):
             return None
+        if exchange.request.version == "1.0":
+            return ErrorEndpoint(self.app, HTTPError(505, "gRPC needs HTTP/2"))  # and trailers
         inner = GrpcExchange(exchange)
         endpoint = self._resolve(inner)
         call = GrpcCall(self, inner, self._routes.get(endpoint))

@@ -19,6 +19,8 @@ BLOCK_SIZE = 8192
 class Input(Awaitable):
     """A block of the body of a route with ``input_stream=True``.
 
+    Of a gRPC call it is the next message, None at the end.
+
     ``data = yield was.Input (n)`` and ``data = await was.Input (n)`` give the data itself, ``b""``
     at the end of the body; ``async for data in was.Input (n)`` gives all blocks.
 
@@ -50,7 +52,8 @@ class Input(Awaitable):
         return self._read().__await__()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while block := await self._read():
+        # A message of gRPC may be empty, and then be false; the end is None.
+        while (block := await self._read()) is not None and block != b"":
             yield block
 
     def fetch(self) -> bytes:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from google.protobuf import empty_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, empty_pb2, struct_pb2
 from grpc_routes import (
     Text,
     app_with,
@@ -99,6 +99,54 @@ def test_answers_come_while_the_client_still_sends(make):
             seen.append(message.text)
             answered.release()
         assert seen == ["0", "1", "2", "3", "4"]
+
+
+def test_a_plain_function_may_wait_for_messages_in_its_thread():
+    def join(was):
+        texts = []
+        while (message := was.Input().fetch()) is not None:
+            texts.append(message.text)
+        return Text(text=" ".join(texts))
+
+    with called(app_with(join, input_stream=True)) as service:
+        assert service.Join(["a", "b", "c"]).text == "a b c"
+
+
+def test_an_empty_list_is_a_message_too():
+    """Messages that have a length are false when they are empty."""
+    lists = describe_lists()
+    seen = []
+
+    async def chat(was):
+        async for message in was.Input():
+            seen.append(len(message))
+            yield message
+
+    app = Atila("lists")
+    app.route(f"/{lists}/Chat", input_stream=True)(chat)
+    with called(app) as service:
+        stub = service.channel.stream_stream(f"/{lists}/Chat")
+        assert list(stub(iter([b"", b""]), timeout=10)) == [b"", b""]
+    assert seen == [0, 0]
+
+
+def describe_lists() -> str:
+    """A service of well-known types; its name."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="lists.proto",
+        package="demo",
+        syntax="proto3",
+        dependency=[struct_pb2.DESCRIPTOR.name],
+    )
+    file.service.add(name="Lists").method.add(
+        name="Chat",
+        input_type=".google.protobuf.ListValue",
+        output_type=".google.protobuf.ListValue",
+        client_streaming=True,
+        server_streaming=True,
+    )
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+    return "demo.Lists"
 
 
 # -- what a route is given
@@ -603,6 +651,17 @@ def test_http1_with_trailers_works_too(service):
     assert (answer.status, answer["Content-Type"]) == (200, "application/grpc")
     assert answer.body == frame(Text(text="A").SerializeToString())
     assert answer["grpc-status"] == "0"
+
+
+def test_http10_has_no_place_for_a_status():
+    with called(plain_app()) as service, service.serving.connect() as client:
+        client.send(
+            "POST /demo.Greeter/Say HTTP/1.0",
+            "Content-Type: application/grpc",
+            "Content-Length: 5",
+            body=b"\0\0\0\0\0",
+        )
+        assert client.read().status == 505
 
 
 @pytest.mark.parametrize(
