@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -35,6 +35,8 @@ METHODS = {
 
 def _describe() -> Any:
     pool = descriptor_pool.Default()
+    with suppress(KeyError):  # this module may have two names
+        return GetMessageClass(pool.FindMessageTypeByName("demo.Text"))
     file = descriptor_pb2.FileDescriptorProto(
         name="greeter.proto", package="demo", syntax="proto3", dependency=[]
     )
