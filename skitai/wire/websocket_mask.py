@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _LONG = 1024  # bytes from where on four translations are faster than one big number
 _TABLES: list[bytes] = []
 
@@ -21,4 +28,23 @@ def unmask_in_python(data: bytes, mask: bytes) -> bytes:
     return bytes(out)
 
 
-unmask = unmask_in_python
+def find_compiled() -> Callable[[bytes, bytes], bytes] | None:
+    """The function of ``websockets`` that does the same; None where that is not compiled.
+
+    PERF: 1 us instead of 52 us for 64 KB. Only its module is loaded: the package imports what takes
+    18 ms.
+    """
+    package = PathFinder.find_spec("websockets")
+    if package is None:
+        return None
+    spec = PathFinder.find_spec("websockets.speedups", package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        return None
+    module: Any = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[[bytes, bytes], bytes] = module.apply_mask
+    return found
+
+
+unmask = find_compiled() or unmask_in_python
+"""Combine data with a mask of four bytes, over and over."""
