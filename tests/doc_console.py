@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SCRIPT = "serve.py"
 PATIENCE = 20.0  # seconds; far more than anything here takes
 # What readers may be asked to type in the project's folder beside curl and python3.
-TOOLS = ("gzip", "ln", "touch")
+TOOLS = ("gzip", "ln", "openssl", "touch")
 
 
 class Console:

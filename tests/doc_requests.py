@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import base64
 import http.client
+import socket
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
@@ -23,7 +25,13 @@ class CurlError(Exception):
 
 @dataclass
 class Request:
-    """What a `curl` line asks for; ``max_time`` is in seconds."""
+    """What a `curl` line asks for.
+
+    Attributes:
+        max_time: in seconds.
+        cacert: file with the authorities of an https server.
+        socket: path of the unix socket that is connected to.
+    """
 
     method: str
     url: str
@@ -31,6 +39,21 @@ class Request:
     body: bytes | None
     show_head: bool
     max_time: float
+    cacert: str = ""
+    socket: str = ""
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> _Parser:
     parser = _Parser(prog="curl", add_help=False, allow_abbrev=False)
-    for flags in (("-i", "--include"), ("-I", "--head"), ("-N", "--no-buffer")):
+    for flags in (("-i", "--include"), ("-I", "--head"), ("-N", "--no-buffer"), ("--http1.1",)):
         parser.add_argument(*flags, action="store_true")
     for flags in (("-H", "--header"), ("-d", "--data"), ("-F", "--form")):
         parser.add_argument(*flags, action="append", default=[])
@@ -48,6 +71,8 @@ def _parser() -> _Parser:
         ("-X", "--request"), ("-r", "--range"), ("--json",), ("-u", "--user"), ("-b", "--cookie"),
     ):  # fmt: skip
         parser.add_argument(*flags)
+    for flag in ("--cacert", "--unix-socket"):
+        parser.add_argument(flag, default="")
     parser.add_argument("-m", "--max-time", type=float, default=TIMEOUT)
     parser.add_argument("url")
     return parser
@@ -78,7 +103,8 @@ def read(words: list[str], folder: Path) -> Request:
         headers[name.title()] = value.strip()
     method = given.request or ("HEAD" if given.head else "GET" if body is None else "POST")
     show_head = given.include or given.head
-    return Request(method, given.url, headers, body, show_head, given.max_time)
+    files = [str(folder / name) if name else "" for name in (given.cacert, given.unix_socket)]
+    return Request(method, given.url, headers, body, show_head, given.max_time, *files)
 
 
 def _part(field: str, folder: Path) -> bytes:
@@ -91,13 +117,22 @@ def _part(field: str, folder: Path) -> bytes:
     return head.encode() + (folder / value[1:]).read_bytes() + b"\r\n"
 
 
+def _connection(request: Request) -> http.client.HTTPConnection:
+    parts = urlsplit(request.url)
+    host, port, timeout = parts.hostname or "", parts.port, request.max_time
+    if request.socket:
+        return UnixConnection(request.socket, timeout)
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=request.cacert or None)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(host, port, timeout=timeout)
+
+
 def perform(request: Request) -> str:
     """Send a request; return what curl would print."""
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = http.client.HTTPConnection(
-        parts.hostname or "", parts.port, timeout=request.max_time
-    )
+    connection = _connection(request)
     try:
         connection.putrequest(
             request.method, target, skip_host="Host" in request.headers, skip_accept_encoding=True

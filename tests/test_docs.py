@@ -33,23 +33,27 @@ if TYPE_CHECKING:
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 STAGES = [stage for page in PAGES for stage in stages_of(page)]
-# The port of all examples; a free one takes its place, in the files and in the consoles.
-PORT = re.compile(r"\b5000\b")
+# The ports of all examples; free ones take their place, in the files and in the consoles.
+PORT, SECOND_PORT = re.compile(r"\b5000\b"), re.compile(r"\b5001\b")
 ROUTE = re.compile(r'@app\.(?:route|get|post|put|patch|delete)\("(/[^"]*)"')
 PARAMETER = re.compile(r"<[a-z:]+>")
 
 
 def run_stage(stage: Stage, folder: Path) -> None:
     """Write a stage's project into an empty folder and run its consoles there."""
-    port = free_port()
+    port, second = free_port(), free_port()
+
+    def placed(text: str) -> str:
+        return SECOND_PORT.sub(str(second), PORT.sub(str(port), text))
+
     with with_servers(stage.files) as files:
         for name, text in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(PORT.sub(str(port), text), encoding="utf-8")
+            path.write_text(placed(text), encoding="utf-8")
         commands = []
         for block in stage.consoles:
-            text = PORT.sub(str(port), block.text)
+            text = placed(block.text)
             commands += commands_of(Block(block.page, block.line, block.language, text))
         Console(folder, port).run(commands)
 
