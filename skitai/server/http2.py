@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.net.output import output_of
 from skitai.server.http2_stream import Http2Stream
+from skitai.server.http2_tunnel import LINGER_SECONDS
 from skitai.wire import http2_frames as frames
 from skitai.wire.http2 import Receiver
 from skitai.wire.http2_frames import ConnectionFault
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 FLUSH_SIZE = 64 * 1024
 TURN_SIZE = 1024 * 1024  # bytes of bodies before other connections get their turn
 UNREAD_SIZE = 1024 * 1024  # bytes that wait for a client, before nothing more is read from it
-LINGER_SECONDS = 2.0
 HALF_CLOSED_SECONDS = 1.0
 GOAWAY_SECONDS = 1.0  # from the announcement of the end to the end; streams on their way get in
 

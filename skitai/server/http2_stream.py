@@ -13,9 +13,10 @@ from skitai.server.access_log import CLIENT_LEFT
 from skitai.server.body import MIN_BODY_RATE, RequestBody
 from skitai.server.exchange import ClientGone, Exchange
 from skitai.server.files import FilePart, FileReader
-from skitai.server.http2_tunnel import Http2Tunnel
+from skitai.server.http2_tunnel import LINGER_SECONDS, Http2Tunnel
 from skitai.wire import http2_frames as frames
 from skitai.wire.hpack_encoder import CONTINUE_BLOCK, encode_common, encode_fields, encode_head
+from skitai.wire.http1 import UPGRADES
 from skitai.wire.http2 import STREAM_WINDOW
 from skitai.wire.http2_sending import Stream
 
@@ -40,6 +41,7 @@ class Http2Stream(Stream):
     __slots__ = (
         "_arrived",
         "_began",
+        "_finished_at",
         "_over",
         "_progress",
         "_since",
@@ -67,6 +69,7 @@ class Http2Stream(Stream):
         self._over = False  # complete or lost, and everybody told; under the lock
         # for `check`
         self._began = self._since = server.clock.now
+        self._finished_at = self._began
         self._arrived = 0
         self._progress = 0
 
@@ -83,10 +86,12 @@ class Http2Stream(Stream):
         elif self.receiving:
             exchange.body = RequestBody(head.length)
         try:
-            if head.refusal is None:
-                server.dispatch(exchange)
-            else:
+            if head.refusal is not None:
                 exchange.fail(HTTPError(head.refusal.status, str(head.refusal)))
+            elif head.protocol and head.protocol not in UPGRADES:
+                exchange.fail(HTTPError(501, "this protocol is not spoken here"))
+            else:
+                server.dispatch(exchange)
         except BaseException as exc:  # an app must not end the loop
             exchange.crash(exc)
 
@@ -99,7 +104,11 @@ class Http2Stream(Stream):
 
     def request_ended(self) -> None:
         """The client has ended its side of the stream."""
-        if self._tunnel is None:
+        with self.connection.lock:
+            over = self._over
+        if over:
+            self.connection.finished(self)
+        elif self._tunnel is None:
             self.exchange.received()
         else:
             self._tunnel.ended()
@@ -136,6 +145,9 @@ class Http2Stream(Stream):
     # -- the channel: any thread
 
     def respond(self, exchange: Exchange, head: Head, body: bytes) -> None:
+        if self._tunnel is not None and head.status < 300:
+            self._decline()
+            return
         connection = self.connection
         block = encode_head(head, encode_common(self.server.clock.date), head.fields)
         with connection.lock:
@@ -146,13 +158,20 @@ class Http2Stream(Stream):
             exchange.bytes_sent = len(body)
             connection.unanswered -= 1
             complete = connection.sender.respond(self, block, body)
-            if complete:
-                self._complete()
+            self._over = complete
             connection.flush()
         if complete:
             self._finished()
 
     def start(self, exchange: Exchange, head: Head) -> None:
+        if self._tunnel is not None and head.status < 300:
+            self._decline()
+            raise ClientGone
+        self.send_head(head)
+
+    def send_head(self, head: Head) -> None:
+        """Begin a response, or what a tunnel sends. Raises ``ClientGone``."""
+        exchange = self.exchange
         block = encode_head(head, encode_common(self.server.clock.date), head.fields)
         connection = self.connection
         with connection.lock:
@@ -188,8 +207,7 @@ class Http2Stream(Stream):
             if self.closed:
                 return
             complete = connection.sender.finish(self, block)
-            if complete:
-                self._complete()
+            self._over = complete
             connection.flush()
         if complete:
             self._finished()
@@ -247,12 +265,10 @@ class Http2Stream(Stream):
 
     # -- the end
 
-    def _complete(self) -> None:
-        """The response has been sent (under the lock)."""
-        self._over = True
-        if self.receiving:
-            # RFC 9113, 8.1: a client may stop sending what nobody looks at any more.
-            self.connection.reset(self, frames.NO_ERROR)
+    def _decline(self) -> None:
+        """Answer for a handler that knows nothing of other protocols: a success would mean to the
+        client that it speaks them (RFC 8441, 5)."""
+        self.exchange.fail(HTTPError(501, "this resource speaks no other protocol"))
 
     def _finished(self) -> None:
         """The response has been sent, and the lock is free; any thread."""
@@ -264,7 +280,13 @@ class Http2Stream(Stream):
             exchange.body.close()
         if server.access_log is not None:
             server.access_log.record(exchange)
-        self.connection.finished(self)
+        if self.receiving:
+            # The client is not cut off in the middle of its body: some look at the answer only
+            # behind it, or take a reset for a failure (RFC 9113, 8.1).
+            self._finished_at = server.clock.now
+            server.loop.call_soon_threadsafe(self.connection.receiver.resume, self)
+        else:
+            self.connection.finished(self)
 
     def emptied(self) -> None:
         """What waited has been sent (on the loop)."""
@@ -273,8 +295,7 @@ class Http2Stream(Stream):
             complete = self.closed and not self._over
             if complete and (tunnel is None or not tunnel.accepted):
                 tunnel = None
-                self._complete()
-                self.connection.flush()
+                self._over = True
         if complete and tunnel is not None:
             tunnel.finished()
         elif complete:
@@ -293,6 +314,10 @@ class Http2Stream(Stream):
 
     def check(self, now: float) -> None:
         """Act on what takes too long."""
+        if self._over:
+            if self.receiving and now - self._finished_at > LINGER_SECONDS:
+                self.connection.break_off(self, frames.NO_ERROR)
+            return
         waited = now - self._since
         timeout = self.server.settings.network_timeout
         if self._tunnel is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skitai.server.http2_stream import Http2Stream
     from skitai.server.tunnel import Receiver
 
-LINGER_SECONDS = 2.0  # for the client's end of the stream behind ours
+LINGER_SECONDS = 2.0  # for the client's end behind ours
 
 
 class Http2Tunnel:
@@ -42,7 +42,7 @@ class Http2Tunnel:
     def accept(self, head: Head, receiver: Receiver) -> None:
         """Answer the request with 200 and the fields of ``head``."""
         stream = self._stream
-        stream.start(stream.exchange, Head(200, fields=head.fields))
+        stream.send_head(Head(200, fields=head.fields))
         self._receiver = receiver
         stream.server.loop.call_soon(self._begin)
 
