@@ -229,7 +229,8 @@ class Mount:
         guarded(f"app {self.name!r} can't be started", lambda: _configure(app, self.pref))
         max_body = self.pref.config.get("MAX_UPLOAD_SIZE")
         hosting = ASGIApplication if interface is Interface.ASGI else WSGIApplication
-        return hosting(app, self.name, max_body)
+        devel = os.environ.get(ENVIRONMENT) == DEVEL
+        return hosting(app, self.name, max_body, str(self.target.home), devel)
 
     def _prepare(self, app: Any) -> None:
         pref = self.pref

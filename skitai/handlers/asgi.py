@@ -7,7 +7,6 @@ They run on the worker's loop. http, websocket and lifespan have a module each.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from skitai.errors import HTTPError, StartupError
 from skitai.handlers.asgi_http import HTTPCall
 from skitai.handlers.asgi_lifespan import Lifespan
 from skitai.handlers.asgi_scope import ScopeMaker
+from skitai.handlers.hosted import HostedApplication
 from skitai.handlers.interface import Mode
-from skitai.handlers.wsgi import NO_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -25,36 +24,12 @@ if TYPE_CHECKING:
     from skitai.handlers.interface import Endpoint
     from skitai.server.exchange import Exchange
 
-log = logging.getLogger("skitai")
 
+class ASGIApplication(HostedApplication):
+    """An ASGI app, called as ``await app(scope, receive, send)``, at a mount point."""
 
-class ASGIApplication:
-    """An ASGI app at a mount point.
-
-    Parameters:
-        app: called as ``await app(scope, receive, send)``.
-        name: how the service calls it.
-        max_body: bytes of a request's body; None: ``Settings.max_upload_size``.
-    """
-
-    def __init__(self, app: Callable[..., Any], name: str, max_body: int | None = None) -> None:
-        self.app = app
-        self.name = name
-        self._max_body = max_body
-        self._lifespan: Lifespan | None = None
-        self._endpoint: ASGIEndpoint | None = None
-
-    def __repr__(self) -> str:
-        return f"<ASGI app {self.name!r}>"
-
-    def freeze(self, point: str, pool: ThreadPool | None) -> Callable[[Exchange], Endpoint]:
-        """Make the endpoint, which is the same for all paths."""
-        endpoint = self._endpoint = ASGIEndpoint(self.app, point, self._max_body)
-        if point == "/":
-            return lambda exchange: NO_PATH if exchange.request.path == "*" else endpoint
-        size = len(point)
-        # A path that is shorter is the point without its slash.
-        return lambda exchange: endpoint if len(exchange.request.path) >= size else NO_PATH
+    _lifespan: Lifespan | None = None
+    _endpoint: ASGIEndpoint
 
     def started(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the app start (ASGI, Lifespan Protocol); raises `StartupError` when it fails."""
@@ -62,11 +37,14 @@ class ASGIApplication:
         failure = self._lifespan.start()
         if failure is not None:
             raise StartupError(f"app {self.name!r} can't be started: {failure}")
-        if self._endpoint is not None:
-            self._endpoint.scopes.state = self._lifespan.state
+        self._endpoint.scopes.state = self._lifespan.state
+        super().started(loop)
 
-    def cleanup(self) -> None:
-        """Let the app stop."""
+    def _make_endpoint(self, point: str, pool: ThreadPool | None) -> Endpoint:
+        self._endpoint = ASGIEndpoint(self.app, point, self._max_body)
+        return self._endpoint
+
+    def _stop(self) -> None:
         if self._lifespan is not None:
             self._lifespan.stop()
 

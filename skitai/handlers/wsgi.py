@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skitai.handlers.hosted import HostedApplication
 from skitai.handlers.interface import Mode
 from skitai.handlers.wsgi_environ import EnvironMaker
 from skitai.handlers.wsgi_response import WSGIResponse
-from skitai.server.dispatch import describe_server
 from skitai.server.exchange import ClientGone
 
 if TYPE_CHECKING:
@@ -21,48 +21,11 @@ if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
 
 
-class WSGIApplication:
-    """A WSGI app at a mount point.
+class WSGIApplication(HostedApplication):
+    """A WSGI app, called with ``(environ, start_response)``, at a mount point."""
 
-    Parameters:
-        app: takes ``(environ, start_response)``.
-        name: how the service calls it.
-        max_body: bytes of a request's body; None: ``Settings.max_upload_size``.
-    """
-
-    def __init__(self, app: Callable[..., Any], name: str, max_body: int | None = None) -> None:
-        self.app = app
-        self.name = name
-        self._max_body = max_body
-
-    def __repr__(self) -> str:
-        return f"<WSGI app {self.name!r}>"
-
-    def freeze(self, point: str, pool: ThreadPool | None) -> Callable[[Exchange], Endpoint]:
-        """Make the endpoint, which is the same for all paths."""
-        endpoint = WSGIEndpoint(self.app, point, pool is not None, self._max_body)
-        if point == "/":
-            return lambda exchange: NO_PATH if exchange.request.path == "*" else endpoint
-        size = len(point)
-        # A path that is shorter is the point without its slash.
-        return lambda exchange: endpoint if len(exchange.request.path) >= size else NO_PATH
-
-    def cleanup(self) -> None:
-        """A WSGI app does not hear of the end."""
-
-
-class NoPath:
-    """What is no path within an app: the point without its slash, the ``*`` of ``OPTIONS *``."""
-
-    mode = Mode.LOOP
-    max_body: int | None = None
-    takes_body = False
-    streams_body = False
-    missing = True
-    run = staticmethod(describe_server)
-
-
-NO_PATH = NoPath()
+    def _make_endpoint(self, point: str, pool: ThreadPool | None) -> Endpoint:
+        return WSGIEndpoint(self.app, point, pool is not None, self._max_body)
 
 
 class WSGIEndpoint:

@@ -126,6 +126,7 @@ def test_wrong_messages_are_refused(message):
 def test_the_end_comes_also_when_the_loop_stands_still():
     app = App()
     hosting = ASGIApplication(app, "app")
+    hosting.freeze("/", None)
     loop = uvloop.new_event_loop()
     loop.run_until_complete(asyncio.wait_for(_started(hosting, loop), 10))
     hosting.cleanup()

@@ -279,3 +279,47 @@ def test_settings_that_were_chosen_stay(service, monkeypatch):
     write(service, "mysite/wsgi.py", "def application(environ, start_response): ...")
     mounted(service, "/", "mysite/wsgi").load()
     assert os.environ["DJANGO_SETTINGS_MODULE"] == "mysite.production"
+
+
+# -- hooks of its module
+
+HOOKS = """
+events = []
+def app(environ, start_response): ...
+def __setup__(app, mntopt): events.append(("setup", app, mntopt["point"]))
+def __mount__(app): events.append(("mount", app))
+def __mounted__(app, mntopt): events.append(("mounted", app))
+def __umount__(app): events.append(("umount", app))
+def __umounted__(app, mntopt): events.append(("umounted", app))
+"""
+
+
+def test_hooks_of_its_file_are_called_with_the_app_itself(service):
+    write(service, "site.py", HOOKS)
+    mount = mounted(service, "/shop", "site")
+    mount.load()
+    mount.set_up()
+    mount.begin(None)
+    mount.unload()
+    app, events = mount.module.app, mount.module.events
+    assert events[0] == ("setup", app, "/shop/")
+    assert [name for name, *_ in events] == ["setup", "mount", "mounted", "umount", "umounted"]
+    assert all(given is app for _, given, *_ in events)
+
+
+def test_a_last_hook_that_fails_is_logged_and_the_others_run(service, caplog):
+    write(service, "site.py", HOOKS + "def __umount__(app): raise OSError('stuck')")
+    mount = mounted(service, "/", "site")
+    mount.load()
+    mount.set_up()
+    mount.unload()
+    assert "OSError: stuck" in caplog.text
+    assert mount.module.events[-1][0] == "umounted"
+
+
+def test_a_hook_that_takes_something_else_is_named(service):
+    write(service, "site.py", HOOKS + "def __mount__(): ...")
+    mount = mounted(service, "/", "site")
+    mount.load()
+    with pytest.raises(ConfigError, match=r"__mount__ of app 'site' must take \(app\)"):
+        mount.set_up()
