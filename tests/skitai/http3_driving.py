@@ -85,7 +85,9 @@ class Http3Serving(Serving):
         self._slot, self._workers = slot, workers
 
     def __enter__(self) -> Http3Serving:
-        self.ca_file, _ = make_certificates(self._directory)
+        self.ca_file = self._directory / "ca.pem"
+        if not self.ca_file.exists():
+            make_certificates(self._directory)
         super().__enter__()
         self.on_loop(self._start_http3)
         return self
@@ -120,22 +122,30 @@ class Http3Serving(Serving):
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
 
-    @asynccontextmanager
-    async def client(self, *, bare: bool = False, **configuration: Any) -> AsyncIterator[Client]:
-        """A new connection of aioquic's client.
+    def client(self, *, bare: bool = False, **configuration: Any) -> Any:
+        """A new connection of aioquic's client; see ``connected``."""
+        return connected(self.port.number, self.ca_file, bare=bare, **configuration)
 
-        Parameters:
-            bare: without the streams of HTTP/3 that a client opens at first.
-        """
-        configuration.setdefault("alpn_protocols", ["h3"])
-        chosen = QuicConfiguration(is_client=True, **configuration)
-        chosen.verify_mode = ssl.CERT_REQUIRED
-        chosen.load_verify_locations(str(self.ca_file))
-        address = ("127.0.0.1", self.port.number)
-        kind = BareClient if bare else Client
-        async with connect(*address, configuration=chosen, create_protocol=kind) as client:
-            assert isinstance(client, Client)
-            yield client
+
+@asynccontextmanager
+async def connected(
+    port: int, ca_file: Path, *, bare: bool = False, **configuration: Any
+) -> AsyncIterator[Client]:
+    """A connection of aioquic's client to a port of this machine.
+
+    Parameters:
+        ca_file: who has to vouch for the server.
+        bare: without the streams of HTTP/3 that a client opens at first.
+        configuration: of ``QuicConfiguration``.
+    """
+    configuration.setdefault("alpn_protocols", ["h3"])
+    chosen = QuicConfiguration(is_client=True, **configuration)
+    chosen.verify_mode = ssl.CERT_REQUIRED
+    chosen.load_verify_locations(str(ca_file))
+    kind = BareClient if bare else Client
+    async with connect("127.0.0.1", port, configuration=chosen, create_protocol=kind) as client:
+        assert isinstance(client, Client)
+        yield client
 
 
 @dataclass
