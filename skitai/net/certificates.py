@@ -66,7 +66,11 @@ def doubt_about(settings: Settings) -> str:
     from cryptography import x509  # 40 ms that only services with TLS pay
 
     with open(settings.certfile, "rb") as file:
-        certificate = x509.load_pem_x509_certificate(file.read())
+        content = file.read()
+    try:
+        certificate = x509.load_pem_x509_certificate(content)
+    except ValueError:
+        return ""  # OpenSSL reads what this library doesn't
     now = datetime.datetime.now(datetime.timezone.utc)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if end < now:
