@@ -9,7 +9,7 @@ from atila.websockets.messages import TEXT, apply_opcode, is_with_opcode
 from skitai.sockets import WS_OPCODE_CLOSE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import Generator
 
     from atila.websockets.messages import Codec
     from atila.websockets.registry import Sockets
@@ -20,6 +20,11 @@ class Source(Protocol):
     """Where ``receive`` has its messages from: the conversation of an ``async def`` handler."""
 
     async def next_message(self) -> Any: ...
+    async def take(self) -> Any: ...
+
+
+class EndOfMessages(Exception):
+    """The socket is closed, and all its messages have been taken."""
 
 
 class Sent:
@@ -152,16 +157,24 @@ class ClientSocket:
         Only for handlers of ``WS_COROUTINE``; the others get messages as arguments. Raises
         ``RuntimeError`` there.
         """
+        return await self._source().next_message()
+
+    def __aiter__(self) -> ClientSocket:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._source().take()
+        except EndOfMessages:
+            raise StopAsyncIteration from None
+
+    def _source(self) -> Source:
         if self.source is None:
             raise RuntimeError(
                 "was.websocket.receive() is for 'async def' handlers of WS_COROUTINE: this one "
                 "gets its messages in another way"
             )
-        return await self.source.next_message()
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        while (message := await self.receive()) is not None:
-            yield message
+        return self.source
 
     # -- rooms
 

@@ -166,7 +166,6 @@ class Conversation:
         """Run the hook before the handshake is answered. Raises what it raises."""
         hook = self.plan.onopen
         if hook is None:
-            self.opened = True
             return
 
         def run(was: SocketWas) -> Any:
@@ -187,7 +186,7 @@ class Conversation:
         """Answer the handshake, with header fields such as cookies."""
         exchange = self.was.exchange
         self.websocket.accept(self.receive, self.closed, fields)
-        self.accepted = True
+        self.accepted = self.opened = True
         # The socket has an end of its own; the task of the handshake is not kept until then.
         exchange.channel.server.loop.call_soon(_let_go, exchange)
         self.begin()
@@ -277,7 +276,8 @@ class Conversation:
         if app.debug:
             lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
             text = f"{text}\n{''.join(lines)}"
-        self.client.send(text)
+        # What a client sent may be in it, and have no form in UTF-8.
+        self.client.send(text.encode("utf-8", "backslashreplace").decode())
 
 
 def spawn(coroutine: Any) -> asyncio.Task[None]:

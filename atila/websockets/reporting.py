@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from atila.context import current
-from atila.failures import FAILURES
 from atila.websockets.conversation import Conversation
 from atila.websockets.messages import TEXT, Malformed
 
@@ -131,7 +131,7 @@ class Report(Conversation):
                 self._pieces = iter(plan.codec.split(result))
         except Malformed:
             pass
-        except FAILURES as exc:
+        except BaseException as exc:  # whatever it is, the next message must have its turn
             self.report(exc)
         return True
 
@@ -149,16 +149,10 @@ class Report(Conversation):
                     return False
                 if not self.websocket.open:
                     break
-        except FAILURES as exc:
+            self._pieces = None
+            if isinstance(pieces, Generator):
+                pieces.close()
+        except BaseException as exc:
+            self._pieces = None
             self.report(exc)
-        self._pieces = None
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            self._close_pieces(close)
         return True
-
-    def _close_pieces(self, close: Any) -> None:
-        try:
-            close()
-        except FAILURES as exc:
-            self.report(exc)

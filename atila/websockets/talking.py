@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from atila.context import current
 from atila.failures import FAILURES
 from atila.invoking import in_pool
-from atila.websockets.client import writable
+from atila.websockets.client import EndOfMessages, writable
 from atila.websockets.conversation import CRASHED, Conversation, spawn
 from atila.websockets.messages import Malformed
 from skitai.server.exchange import ClientGone
@@ -190,14 +190,14 @@ class Talk(Conversation):
     async def next_message(self) -> Any:
         """The next message; None at the end, once: who asks again is cancelled."""
         try:
-            return await self._next()
+            return await self.take()
         except EndOfMessages:
             if self._told:
                 raise asyncio.CancelledError from None
             self._told = True
             return None
 
-    async def _next(self) -> Any:
+    async def take(self) -> Any:
         """The next message. Raises ``EndOfMessages``."""
         while True:
             while self._messages:
@@ -232,9 +232,12 @@ class Talk(Conversation):
                 talk.cancel()
                 await asyncio.wait((talk,))
             self._done = True
+            if talk.cancelled() or talk.exception() is not None:
+                self.client.close(CRASHED)
             self.websocket.resume()  # the end comes behind the messages that are held
             await self._closing
         except asyncio.CancelledError:  # the worker ends
+            self._done = True
             talk.cancel()
             raise
         finally:
@@ -252,10 +255,6 @@ class Talk(Conversation):
                 await self._send(await function(was, **self.arguments))
             else:
                 await self._drive(function(was, **self.arguments))
-        except asyncio.CancelledError:
-            if not self.ended:  # what it waited for was cancelled
-                self.client.close(CRASHED)
-            raise
         except ClientGone:
             pass
         except FAILURES as exc:
@@ -315,20 +314,20 @@ class AsyncReport(Talk):
         self.client.source = None  # messages are arguments
         while True:
             try:
-                message = await self._next()
+                message = await self.take()
             except EndOfMessages:
                 return
             try:
                 await self._send(await function(was, message, **self.arguments))
             except FAILURES as exc:
                 self.report(exc)
+            except asyncio.CancelledError as exc:
+                if self.ended or self._done:
+                    raise
+                self.report(exc)  # what it waited for was cancelled
             self._row += 1
             if self._row % IN_A_ROW == 0:
                 await asyncio.sleep(0)
-
-
-class EndOfMessages(Exception):
-    """The socket is closed, and all its messages have been taken."""
 
 
 def _step(

@@ -699,3 +699,71 @@ def test_constants_are_independent():
     assert sum(bits) == 2 ** len(bits) - 1
     assert skitai.WS_REPORTY == skitai.WS_CHANNEL == skitai.WS_SIMPLE
     assert skitai.WS_NOPOOL == skitai.WS_NOTHREAD == skitai.WS_NQ
+
+
+def test_json_null_is_no_end():
+    app = new_app()
+
+    @app.route("/ws")
+    @app.websocket(skitai.WS_COROUTINE, encoding="json")
+    async def handler(was):
+        async for message in was.websocket:
+            was.websocket.send([message])
+
+    with sockets_of(app) as site, site.connect("/ws") as client:
+        assert answers_of(client, "null", 1) == ["[null]"]
+        assert answers_of(client, "1", 1) == ["[1]"]
+
+
+@pytest.mark.parametrize("spec", CALLED)
+def test_whatever_a_handler_raises_the_next_message_has_its_turn(spec):
+    def handler(was, message):
+        if message == "cancelled":
+            raise asyncio.CancelledError
+        if message == "exit":
+            raise GeneratorExit
+        if message == "surrogate":
+            raise was.Error("400 Bad Request", "\ud800")
+        if message == "pieces":
+
+            def pieces():
+                yield "one"
+                raise asyncio.CancelledError
+
+            return pieces()
+        return message
+
+    with sockets_of(reporting(spec, handler)) as site, site.connect("/ws") as client:
+        assert answers_of(client, "cancelled", 1) == ["[ERROR]"]
+        assert answers_of(client, "exit", 1) == ["[ERROR]"]
+        assert answers_of(client, "surrogate", 1)[0].endswith("\\ud800")
+        assert answers_of(client, "pieces", 2) == ["one", "[ERROR]"]
+        assert answers_of(client, "fine", 1) == ["fine"]
+
+
+def test_what_a_coroutine_waits_for_may_be_cancelled():
+    app = new_app()
+
+    async def cancelled():
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    @app.route("/called")
+    @app.websocket(skitai.WS_REPORTY)
+    async def called(was, message):
+        if message == "cancel":
+            await cancelled()
+        return message
+
+    @app.route("/talks")
+    @app.websocket(skitai.WS_COROUTINE)
+    async def talks(was):
+        await cancelled()
+
+    with sockets_of(app) as site:
+        with site.connect("/called") as client:
+            assert answers_of(client, "cancel", 1) == ["[ERROR]"]
+            assert answers_of(client, "fine", 1) == ["fine"]
+        with site.connect("/talks") as client:
+            assert closing_of(client)[0] == 1011
