@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -25,7 +26,7 @@ from skitai.supervisor.children import (
     exec_worker,
     fork_worker,
 )
-from skitai.supervisor.notify import notify
+from skitai.supervisor.notify import notify, watchdog_seconds
 from skitai.supervisor.seats import MASTER_SIGNALS, WorkerSeat, occupy, service_name
 from skitai.supervisor.signals import SignalInbox
 
@@ -103,6 +104,8 @@ class Supervisor:
         self._reload_wanted = False
         self._stopping = False
         self._exit_code = 0
+        self._watchdog = watchdog_seconds()
+        self._fed_at = -math.inf
 
     def run(self) -> int:
         """Run the service in the main thread until it is stopped.
@@ -295,11 +298,16 @@ class Supervisor:
         """Seconds until the next timer is due."""
         due = [child.kill_at for child in self._children.values()]
         due += [slot.respawn_at for slot in self._current.slots]
+        if self._watchdog is not None:
+            due.append(self._fed_at + self._watchdog)
         times = [moment for moment in due if moment is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _run_timers(self) -> None:
         now = time.monotonic()
+        if self._watchdog is not None and now - self._fed_at >= self._watchdog:
+            notify("WATCHDOG=1")
+            self._fed_at = now
         for child in self._children.values():
             if child.kill_at is not None and child.kill_at <= now:
                 self._log.warning("%s has not ended in time: killed", child)

@@ -9,6 +9,7 @@ import os
 import socket
 
 SOCKET_VARIABLE = "NOTIFY_SOCKET"
+WATCHDOG_VARIABLE = "WATCHDOG_USEC"
 SEND_TIMEOUT = 1.0  # seconds; a listener that doesn't read must not hold up the service
 
 
@@ -30,3 +31,12 @@ def notify(state: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def watchdog_seconds() -> float | None:
+    """How often the service manager wants to hear that the service lives; ``None``: it does not.
+
+    That is half the time after which it would restart the service (man sd_watchdog_enabled).
+    """
+    text = os.environ.get(WATCHDOG_VARIABLE, "")
+    return int(text) / 2e6 if text.isdecimal() and int(text) > 0 else None

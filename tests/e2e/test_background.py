@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -247,3 +248,20 @@ def test_old_output_is_cut(operator):
     assert "x" * 10 not in text.splitlines()[0]
     assert "\nlast\n" in text
     assert "serving on" in text
+
+
+def test_a_watching_manager_hears_that_it_lives(operator, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        watching = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        environ = {**operator.environ, **watching}
+        command = [sys.executable, "serve.py", f"--port={operator.port}"]
+        with subprocess.Popen(command, cwd=operator.folder, env=environ) as service:
+            heard = [manager.recv(4096) for _ in range(10)]
+            service.terminate()
+            while (last := manager.recv(4096)) == b"WATCHDOG=1":
+                pass
+    assert heard.count(b"WATCHDOG=1") >= 8
+    assert any(message.startswith(b"READY=1\nMAINPID=") for message in heard)
+    assert last == b"STOPPING=1"

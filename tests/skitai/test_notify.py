@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from skitai.supervisor import notify as notify_module
-from skitai.supervisor.notify import notify
+from skitai.supervisor.notify import notify, watchdog_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,3 +62,14 @@ def test_notify_does_not_wait_for_a_manager_that_never_reads(
     manager.bind(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     assert not all(notify("READY=1") for _ in range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, None), ("", None), ("0", None), ("soon", None), ("-5", None), ("30000000", 15.0)],
+)
+def test_a_service_that_is_watched_reports_twice_in_the_time(monkeypatch, text, expected):
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    if text is not None:
+        monkeypatch.setenv("WATCHDOG_USEC", text)
+    assert watchdog_seconds() == expected
