@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import ConfigError, HTTPError
+from skitai.handlers.direct import ask_directly
 from skitai.handlers.interface import Mode
-from skitai.handlers.relay import open_relay, target_of
+from skitai.handlers.relay import Relay, open_relay, target_of
+from skitai.server.coroutines import spawn
 from skitai.server.exchange import ClientGone
 from skitai.tasks.errors import gateway_code
 from skitai.upstream.aliases import parse_reference
@@ -139,7 +141,7 @@ class Proxy:
         self._limit = options.MAX_UPLOAD_SIZE or max_body
         self._timeout = options.PROXY_TIMEOUT
         self._keep_host = options.PROXY_KEEP_HOST
-        self._endpoint = ProxyEndpoint(self._run)
+        self._endpoint = ProxyEndpoint(self._run, Mode.LOOP)
         self._without = ProxyEndpoint(self._run, Mode.LOOP, missing=True)
         self._too_large = refusal(HTTPError(413, f"the body is larger than {self._limit} bytes"))
 
@@ -155,7 +157,15 @@ class Proxy:
             return self._without
         return self._endpoint
 
-    async def _run(self, exchange: Exchange) -> None:
+    def _run(self, exchange: Exchange) -> None:
+        target = self._target(exchange)
+        if exchange.input is not None or not ask_directly(
+            self, exchange, self._place, target, self._timeout, self._keep_host
+        ):
+            spawn(exchange, self.relay(exchange))
+
+    async def relay(self, exchange: Exchange) -> None:
+        """Ask the upstream, and pass on what comes."""
         try:
             relay = await open_relay(
                 exchange,
@@ -165,11 +175,32 @@ class Proxy:
                 self._limit,
                 self._keep_host,
             )
+        except Exception as exc:
+            self.answer(exchange, exc)
+        else:
+            await self.send(exchange, relay)
+
+    async def send(self, exchange: Exchange, relay: Relay) -> None:
+        """Pass on what comes."""
+        try:
             await relay.send(exchange)
         except ClientGone:
             pass
         except Exception as exc:
-            _answer(exchange, exc)
+            self.answer(exchange, exc)
+
+    def answer(self, exchange: Exchange, exc: BaseException) -> None:
+        """Tell the client that it gets no answer of the upstream."""
+        request = exchange.request
+        code = gateway_code(exc)
+        if exchange.answered or (code is None and not isinstance(exc, HTTPError)):
+            exchange.crash(exc)
+        elif isinstance(exc, HTTPError):
+            exchange.fail(exc)
+        else:
+            assert code is not None
+            log.warning("%s %s failed: %s", request.method, request.target, exc)
+            exchange.fail(HTTPError(code))
 
     def _target(self, exchange: Exchange) -> str:
         point, target = self._point, exchange.request.target
@@ -179,20 +210,6 @@ class Proxy:
             return self._base + target[len(point) - 1 :]
         # The point itself is percent-encoded.
         return self._base + target_of(exchange, exchange.request.path[len(point) :])
-
-
-def _answer(exchange: Exchange, exc: Exception) -> None:
-    """Tell the client that it gets no answer of the upstream."""
-    request = exchange.request
-    code = gateway_code(exc)
-    if exchange.answered or (code is None and not isinstance(exc, HTTPError)):
-        exchange.crash(exc)
-    elif isinstance(exc, HTTPError):
-        exchange.fail(exc)
-    else:
-        assert code is not None
-        log.warning("%s %s failed: %s", request.method, request.target, exc)
-        exchange.fail(HTTPError(code))
 
 
 def refusal(error: HTTPError, challenge: str = "") -> ProxyEndpoint:

@@ -126,22 +126,12 @@ async def open_relay(
     client does not complete; 413 for one that is too large. Without an answer it raises what went
     wrong, marked as the fault of an upstream: clients get no more than 502, 503 or 504.
     """
-    request = exchange.request
     if has_dots(target):
         raise HTTPError(400, "the path has segments that lead elsewhere")
     patience = Patience(timeout)
     try:
         body, length = await _body_of(exchange, patience, max_body)
-        channel = exchange.channel
-        peer = channel.peer[0]
-        headers = request_headers(
-            request.headers, peer, channel.scheme, request.version, keep_host,
-            peer in channel.server.trusted,
-        )  # fmt: skip
-        protocol = request.protocol
-        if protocol:
-            headers = handshake_fields(request, headers)
-        sent = HttpRequest(request.method, target, headers, body, length, upgrade=protocol)
+        sent = make_request(exchange, target, keep_host, body, length)
         patience.start()
         stream = await place.cluster.use(lambda member: member.open(sent), sent.repeatable)
         return Relay(stream)
@@ -160,6 +150,26 @@ async def open_relay(
         raise expired from None
     finally:
         patience.close()
+
+
+def make_request(
+    exchange: Exchange,
+    target: str,
+    keep_host: bool,
+    body: bytes | AsyncIterator[bytes] | None = None,
+    length: int | None = None,
+) -> HttpRequest:
+    """What an upstream is asked for an exchange; parameters: see ``open_relay``."""
+    request, channel = exchange.request, exchange.channel
+    peer = channel.peer[0]
+    headers = request_headers(
+        request.headers, peer, channel.scheme, request.version, keep_host,
+        peer in channel.server.trusted,
+    )  # fmt: skip
+    protocol = request.protocol
+    if protocol:
+        headers = handshake_fields(request, headers)
+    return HttpRequest(request.method, target, headers, body, length, upgrade=protocol)
 
 
 def _uncancel() -> None:

@@ -119,6 +119,30 @@ class Cluster:
             return await self._watch(nodes[0], lambda node: action(node.backend))
         return await self._try(lambda node: action(node.backend), repeatable)
 
+    def begin(self) -> Node | None:
+        """The member whose turn it is, when all are alive and can be asked at once.
+
+        What is done there ends with ``end``. With None nothing has begun: ``use`` waits.
+        """
+        nodes = self._nodes
+        for node in nodes:
+            if node.failures or not node.backend.ready:  # type: ignore[attr-defined]  # of services
+                return None
+        node = _balance(nodes)
+        node.running += 1
+        return node
+
+    def end(self, node: Node, why: object = None) -> None:
+        """What has begun at a member has ended; ``why`` it has failed, if it has."""
+        node.running -= 1
+        if why is not None:
+            self._failed(node, why)
+
+    @property
+    def several(self) -> bool:
+        """There are other members to ask."""
+        return len(self._nodes) > 1
+
     async def ask_all(self, request: Any) -> Reply:
         """Ask every member that is alive, or all if none is.
 

@@ -35,12 +35,17 @@ class Slots:
         """Calls that hold or wait for a slot."""
         return self.held + len(self._waiting)
 
+    @property
+    def free(self) -> bool:
+        """``acquire`` would not wait."""
+        return not self._limit or self.held < self._limit
+
     async def acquire(self) -> None:
         """Wait for a slot.
 
         Raises ``Failure`` with ``PoolExhausted`` when the deadline of the task passes first.
         """
-        if not self._limit or self.held < self._limit:
+        if self.free:
             self.held += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -157,6 +157,30 @@ class HttpBackend:
             stream.on_end = self._slots.release
         return stream
 
+    @property
+    def ready(self) -> bool:
+        """A connection is free, so that ``begin`` has one."""
+        return bool(self._idle) and self._slots.free
+
+    def begin(self, request: HttpRequest, stream: HttpStream) -> None:
+        """``open`` without waiting, on a free connection; it may be closed in the same moment.
+
+        Parameters:
+            request: may be repeated.
+            stream: is told what comes, also that it has failed.
+
+        Raises ``Failure`` when the request can't be sent as it is.
+        """
+        head = self._encode(request, self._base + request.target, self._raw_defaults)
+        connection = self._take(careful=False)
+        if connection is None:
+            stream.failed(network_failure(NetworkError(f"{self._name} has closed"), False))
+            return
+        self._slots.held += 1
+        stream.on_end = self._slots.release
+        headed = request.method == "HEAD"
+        connection.start(stream, head, headed, request.body, request.length)
+
     async def close(self) -> None:
         """Close all connections; what still runs fails."""
         self._closed = True
