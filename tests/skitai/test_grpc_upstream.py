@@ -17,7 +17,7 @@ from skitai.errors import ConfigError
 from skitai.tasks.errors import OperationTimeout, TaskCancelled, gateway_code
 from skitai.tasks.group import Tasks
 from skitai.tasks.status import STA_NETERR, STA_NORMAL, STA_TIMEOUT
-from skitai.upstream.kinds import DB_REDIS, PROTO_HTTP, PROTO_HTTPS
+from skitai.upstream.kinds import DB_SQLITE3, PROTO_HTTP, PROTO_HTTPS
 from skitai.wire.protobuf import UnknownMethod
 
 
@@ -123,7 +123,8 @@ def test_a_server_may_answer_before_the_stream_ends(stub):
         while True:
             yield Text(text="more", data=b"x" * 10_000)
 
-    assert stub.Chat(endless()).fetch() == []
+    for _ in range(30):  # it depends on what the server does first
+        assert stub.Chat(endless()).fetch() == []
 
 
 def test_what_an_iterator_raises_is_a_crash_of_the_app(stub):
@@ -274,9 +275,9 @@ def test_unknown_services_and_methods_are_named(reach, stub):
 
 
 def test_only_services_have_methods(reach):
-    reach.aliases.add("@redis", DB_REDIS, "localhost:1")
-    with pytest.raises(TypeError, match="@redis is no service"):
-        stub_of(reach, f"@redis/{SERVICE}")
+    reach.aliases.add("@lite", DB_SQLITE3, ":memory:")
+    with pytest.raises(TypeError, match="@lite is no service"):
+        stub_of(reach, f"@lite/{SERVICE}")
 
 
 def test_a_filter_gets_the_message(reach):

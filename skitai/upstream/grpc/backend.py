@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
+from grpc._cython import cygrpc
 
 from skitai.tasks.errors import (
     Failure,
@@ -230,12 +231,21 @@ class BadMessage(TaskError):
 
 async def _send(call: Any, request: GrpcRequest) -> None:
     """Send the messages of a stream, as fast as the server takes them."""
+    try:
+        await call.wait_for_connection()
+    except grpc.aio.AioRpcError:
+        return  # the call has ended, and says why itself
+    # Not call.write: when the server ends the call meanwhile, that replaces its status by INTERNAL.
+    write = call._cython_call.send_serialized_message
     async for message in each(request.messages):
+        data = serialize(request.method, message)
+        if call.done():
+            return
         try:
-            await call.write(serialize(request.method, message))
-        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-            return  # the call has ended, and says why itself
+            await write(data)
+        except cygrpc.InternalError:
+            return
     try:
         await call.done_writing()
-    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+    except (asyncio.InvalidStateError, cygrpc.InternalError):
         return
