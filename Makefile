@@ -26,12 +26,15 @@ types:
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py
 
-# The browser test needs Chromium; the tests of Redis and PostgreSQL need their servers, which come
-# with the Python packages where there are some for this version. They are installed where the tests
-# may install (a CI machine); elsewhere the message says what to do.
+# The browser test needs Chromium, those of HTTP/2 curl, nghttp and h2load; the tests of Redis and
+# PostgreSQL need their servers, which come with the Python packages where there are some for this
+# version. They are installed where the tests may install (a CI machine); elsewhere the message says
+# what to do.
 system-packages:
 	@missing=; \
 	command -v chromium >/dev/null || missing=chromium; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
 	command -v redis-server >/dev/null || \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	  missing="$$missing redis-server"; \

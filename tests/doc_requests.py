@@ -1,4 +1,7 @@
-"""The `curl` lines of documents: read and shown as curl does, sent with `http.client`."""
+"""The `curl` lines of documents: read and shown as curl does, sent with `http.client`.
+
+Those that ask for HTTP/2 are sent with curl itself.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import base64
 import http.client
 import socket
 import ssl
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
@@ -31,6 +35,7 @@ class Request:
         max_time: in seconds.
         cacert: file with the authorities of an https server.
         socket: path of the unix socket that is connected to.
+        http2: the option that asks for HTTP/2, empty for none; the other ones are not heeded then.
     """
 
     method: str
@@ -41,6 +46,7 @@ class Request:
     max_time: float
     cacert: str = ""
     socket: str = ""
+    http2: str = ""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -65,6 +71,8 @@ def _parser() -> _Parser:
     parser = _Parser(prog="curl", add_help=False, allow_abbrev=False)
     for flags in (("-i", "--include"), ("-I", "--head"), ("-N", "--no-buffer"), ("--http1.1",)):
         parser.add_argument(*flags, action="store_true")
+    for flag in ("--http2", "--http2-prior-knowledge"):
+        parser.add_argument(flag, dest="http2", action="store_const", const=flag, default="")
     for flags in (("-H", "--header"), ("-d", "--data"), ("-F", "--form")):
         parser.add_argument(*flags, action="append", default=[])
     for flags in (
@@ -104,7 +112,9 @@ def read(words: list[str], folder: Path) -> Request:
     method = given.request or ("HEAD" if given.head else "GET" if body is None else "POST")
     show_head = given.include or given.head
     files = [str(folder / name) if name else "" for name in (given.cacert, given.unix_socket)]
-    return Request(method, given.url, headers, body, show_head, given.max_time, *files)
+    return Request(
+        method, given.url, headers, body, show_head, given.max_time, *files, http2=given.http2
+    )
 
 
 def _part(field: str, folder: Path) -> bytes:
@@ -130,6 +140,9 @@ def _connection(request: Request) -> http.client.HTTPConnection:
 
 def perform(request: Request) -> str:
     """Send a request; return what curl would print."""
+    if request.http2:
+        line = ["curl", "-sS", "-m", str(request.max_time), request.http2, request.url]
+        return subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     connection = _connection(request)
