@@ -364,6 +364,25 @@ def test_what_is_not_there_is_unimplemented(log):
     assert "import the *_pb2 module" in log.text
 
 
+def test_a_status_before_the_end_of_a_stream_arrives():
+    async def join(was):
+        raise was.Error("403 Forbidden", "not you")
+
+    async def chat(was):
+        yield await was.Input()
+
+    def endless():
+        while True:
+            yield Text(data=b"x" * 10_000)
+
+    with called(app_with(join, chat, input_stream=True)) as service:
+        for _ in range(20):
+            call = stub_of(service.channel, "Join").future(endless(), timeout=10)
+            assert call.exception(10).code() is grpc.StatusCode.PERMISSION_DENIED
+            answers = stub_of(service.channel, "Chat")(endless(), timeout=10)
+            assert [len(message.data) for message in answers] == [10_000]
+
+
 # -- deadlines, clients that leave
 
 
