@@ -154,7 +154,7 @@ class Reply:
 
     fields: list[tuple[bytes, bytes]] = field(default_factory=list)
     interim: list[int] = field(default_factory=list)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
     ended: bool = False
     reset: int | None = None

@@ -131,7 +131,7 @@ def test_large_bodies_go_both_ways(serve):
 def test_many_requests_at_a_time(serve):
     async def talk(client):
         replies = await asyncio.gather(*(client.get("/") for _ in range(300)))
-        assert {reply.body for reply in replies} == {b"hello"}
+        assert {bytes(reply.body) for reply in replies} == {b"hello"}
 
     serve(talk)
 
