@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test lint types check bench system-packages clean
+.PHONY: run test lint types check bench autobahn system-packages clean
 
 run: $(VENV)/.installed
 	$(BIN)/python serve.py --devel
@@ -25,6 +25,10 @@ types:
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py
+
+# WSTEST is the program of Autobahn's suite, see tests/skitai/autobahn.py; CASES chooses some.
+autobahn: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests/skitai $(BIN)/python -W error tests/skitai/autobahn.py $(CASES)
 
 # The browser test needs Chromium, those of HTTP/2 curl, nghttp and h2load; the tests of Redis and
 # PostgreSQL need their servers, which come with the Python packages where there are some for this
