@@ -181,6 +181,9 @@ class GrpcCall:
             exchange.arguments = dict(exchange.params or {})
             if route.options.get("input_stream"):
                 exchange.input = messages
+                if method.takes_stream:
+                    # The answer begins: a client may wait for it, and may then be silent for long.
+                    messages.asked = lambda: exchange.start(head_of(was, ""))
             else:
                 names = [name for name in route.signature.names if name not in exchange.arguments]
                 given = await self._read(messages, method)
@@ -215,6 +218,8 @@ class GrpcCall:
         """Call the route, where it may run, and send what it returns."""
         pool = was.app.pool
         if endpoint.mode is Mode.THREAD and pool is not None:
+            if pool.waiting >= self._exchange.channel.server.settings.max_queued:
+                raise GrpcError(Status.UNAVAILABLE, "the server is busy")
             result = await in_pool(pool, self._call_in_thread, was, endpoint)
         else:
             result = await endpoint.result(was)

@@ -97,8 +97,11 @@ class GrpcExchange(Exchange):
     # -- the response, as routes and streams send it
 
     def start(self, head: Head) -> None:
+        """Send the metadata, unless they are sent already."""
         with self._lock:
             self._check()
+            if self._begun is not None:
+                return
             self._begun = fields = _metadata(head.fields)
             if self._encoding:
                 fields = [*fields, ("grpc-encoding", self._encoding)]

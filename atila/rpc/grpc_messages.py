@@ -16,6 +16,8 @@ from skitai.wire.grpc import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from google.protobuf.message import Message
 
     from skitai.server.body_stream import BodyStream
@@ -35,10 +37,13 @@ class Messages:
         encoding: of those that are compressed, the value of ``grpc-encoding``.
         limit: bytes of a message, compressed or not.
 
+    Attributes:
+        asked: called when the first message is asked for.
+
     Raises ``GrpcError`` for an encoding that is not known.
     """
 
-    __slots__ = ("_body", "_encoding", "_limit", "_method")
+    __slots__ = ("_body", "_encoding", "_limit", "_method", "asked")
 
     def __init__(self, body: BodyStream | None, method: Method, encoding: str, limit: int) -> None:
         if encoding not in ("", "identity", *ENCODINGS):
@@ -48,12 +53,16 @@ class Messages:
         self._method = method
         self._encoding = encoding
         self._limit = limit
+        self.asked: Callable[[], None] | None = None
 
     async def read(self, size: int = 0) -> Message | None:
         """The next message, None when there are no more; ``size`` means nothing here.
 
         Raises ``GrpcError`` for what is no message, and for one that is too large.
         """
+        if self.asked is not None:
+            asked, self.asked = self.asked, None
+            asked()
         prefix = await self._take(PREFIX_SIZE)
         if not prefix:
             return None

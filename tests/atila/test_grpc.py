@@ -551,6 +551,61 @@ def test_a_client_waits_for_a_slow_route():
         assert call.result().number == 200
 
 
+@pytest.mark.parametrize("make", [async_app, generator_app])
+def test_a_client_that_streams_may_be_silent_for_long(make):
+    with called(make(), network_timeout=0.2) as service:
+        for method in ("Join", "Chat"):
+            asked = threading.Event()
+
+            def ask(asked=asked):
+                yield message_of("a")
+                asked.wait(0.5)
+                yield message_of("b")
+
+            call = stub_of(service.channel, method)
+            answer = call(ask(), timeout=10)
+            found = [answer] if method == "Join" else answer
+            assert " ".join(texts(found)) == "a b"
+
+
+def test_the_answer_begins_when_the_first_message_is_asked_for():
+    async def join(was):
+        was.response.set_header("X-First", "1")
+        await was.Input()
+        was.response.set_header("X-Last", "2")
+        return message_of("end")
+
+    with called(app_with(join, input_stream=True)) as service:
+        go_on = threading.Event()
+
+        def ask():
+            go_on.wait(10)
+            yield message_of("")
+
+        call = stub_of(service.channel, "Join").future(ask(), timeout=10)
+        assert dict(call.initial_metadata())["x-first"] == "1"
+        go_on.set()
+        assert call.result().text == "end"
+        assert dict(call.trailing_metadata())["x-last"] == "2"
+
+
+def test_a_server_that_is_busy_is_unavailable():
+    woken = threading.Event()
+
+    def say(was, message):
+        woken.wait(20)
+        return message
+
+    with called(app_with(say), threads=1, max_queued=2) as service:
+        stub = service.raw("Say")
+        calls = [stub.future(b"", timeout=20) for _ in range(10)]
+        until(lambda: sum(call.done() for call in calls) >= 7, "the refusals")
+        woken.set()
+        codes = [call.code().name for call in calls]
+    assert set(codes) == {"OK", "UNAVAILABLE"}
+    assert codes.count("OK") in (2, 3)  # one runs, if its thread was quick
+
+
 # -- compression and limits
 
 
