@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import h2.settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Http2Client:
         self.socket = self.raw.socket
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.h2 = h2.connection.H2Connection(config)
-        self.h2.local_settings[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = window
+        self.window = window
         self.answers: dict[int, Answer] = {}
         self.order: list[int] = []
         self.goaways: list[tuple[int, int]] = []
@@ -59,6 +60,10 @@ class Http2Client:
 
     def __enter__(self) -> Http2Client:
         self.h2.initiate_connection()
+        if self.window != 65535:
+            self.h2.update_settings(
+                {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: self.window}
+            )  # fmt: skip
         self.h2.increment_flow_control_window(2**24)
         self.flush()
         return self
@@ -162,6 +167,15 @@ class Http2Client:
         except ConnectionError:
             pass
 
+    def _give_back(self, stream: int, size: int) -> None:
+        """Allow as much as has come; h2 by itself waits for more than a small window holds."""
+        if size:
+            self.h2.increment_flow_control_window(size)
+            try:
+                self.h2.increment_flow_control_window(size, stream)
+            except (KeyError, h2.exceptions.ProtocolError):
+                pass  # the stream is over
+
     def _take(self, event: Any) -> None:
         answer = self.answers.get(getattr(event, "stream_id", None) or 0, Answer())
         if isinstance(event, h2.events.ResponseReceived):
@@ -174,8 +188,7 @@ class Http2Client:
             answer.body += event.data
             self.order.append(event.stream_id)
             if self.acknowledge:
-                size = event.flow_controlled_length
-                self.h2.acknowledge_received_data(size, event.stream_id)
+                self._give_back(event.stream_id, event.flow_controlled_length)
         elif isinstance(event, h2.events.TrailersReceived):
             answer.trailers = {str(name): str(text) for name, text in event.headers}
         elif isinstance(event, h2.events.StreamEnded):
