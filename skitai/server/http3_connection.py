@@ -176,10 +176,12 @@ class Http3Connection:
             self.http3.reset(number)
         else:
             self.http3.stopped(number)
-        if number & 2:
-            return
-        self._heads.pop(number, None)
         stream = self._streams.get(number)
+        if number & 2 or (stream is None and number < self._next):
+            return
+        if stream is not None and stream.received and isinstance(event, events.StreamReset):
+            return  # it was told that the rest of its body is not wanted
+        self._heads.pop(number, None)
         if stream is None:
             self.quic.break_off(number, Code.REQUEST_INCOMPLETE)
         else:
@@ -306,7 +308,6 @@ class Http3Connection:
         for stream in self._streams.values():
             stream.on_lost()
         self._streams.clear()
-        self._calls.clear()
         self._listener.established(self)  # or never
         self.server.closed(self)
 

@@ -51,7 +51,6 @@ class Http3Stream:
         "_number",
         "_progress",
         "_queue",
-        "_received",
         "_since",
         "_started",
         "_trailers",
@@ -60,6 +59,7 @@ class Http3Stream:
         "exchange",
         "over",
         "peer",
+        "received",
         "scheme",
         "server",
     )
@@ -74,7 +74,7 @@ class Http3Stream:
         self._connection = connection
         self._number = number
         self._started = self._since = self.server.clock.now
-        self._received = False  # the request is complete
+        self.received = False  # the request is complete, or no more of it is wanted
         # the response
         self._begun = False
         self._finished = False  # the app has given everything
@@ -233,8 +233,9 @@ class Http3Stream:
         self._connection.answered += 1
         if exchange.body is not None:
             exchange.body.close()
-        if not self._received:
-            self._received = True
+        self._connection.quic.held.discard(self._number)
+        if not self.received:
+            self.received = True
             self._connection.http3.ignore(self._number)
             self._connection.quic.stop_receiving(self._number, Code.NO_ERROR)
             if exchange.input is not None:
@@ -286,6 +287,7 @@ class Http3Stream:
             return False
         self.over = True
         self._end_tunnel()
+        self._tell()
         return True
 
     # -- the request, on the loop
@@ -302,7 +304,7 @@ class Http3Stream:
 
     def on_request_ended(self) -> None:
         """The client has sent everything."""
-        self._received = True
+        self.received = True
         if self._tunnel is not None:
             if not self._early:
                 self._tunnel.receiver.ended()
@@ -317,7 +319,7 @@ class Http3Stream:
             return
         for data in early:
             tunnel.receiver.received(data)
-        if self._received and not self._finished:
+        if self.received and not self._finished:
             tunnel.receiver.ended()
 
     def on_broken(self, code: Code) -> None:
@@ -367,7 +369,7 @@ class Http3Stream:
                 self.on_broken(Code.REQUEST_CANCELLED)
         elif self._tunnel is not None:
             self._tunnel.receiver.check(now)
-        elif self._received or exchange.answered or exchange.request.protocol:
+        elif self.received or exchange.answered or exchange.request.protocol:
             return
         elif exchange.input is not None:
             if waited > grace and self._number not in self._connection.quic.held:

@@ -12,6 +12,8 @@ from serving import Gate, Toy, answer, happens, until
 
 from skitai.server.access_log import AccessLog
 from skitai.server.representation import Head
+from skitai.server.websocket import WebSocket
+from skitai.server.websocket_options import SocketOptions
 from skitai.wire.http3_errors import Code
 
 LARGE = os.urandom(1024) * 1024
@@ -339,6 +341,70 @@ def test_a_body_that_is_too_large_is_413_and_the_client_may_stop(app, serve):
         assert (await client.get("/")).body == b"hello"
 
     serve(talk)
+
+
+def test_an_answer_to_half_a_request_comes_whole(app, serve):
+    app.loop("/early", lambda exchange: answer(exchange, LARGE, kind="image/png"), takes_body=False)
+
+    async def talk(client):
+        stream = client.begin("POST", "/early", ("content-length", "10000000"), ended=False)
+        client.send(stream, bytes(100_000))
+        reply = client.reply(stream)
+        await client.until(lambda: reply.stopped == Code.NO_ERROR)
+        client.quic.reset_stream(stream, Code.NO_ERROR)  # what a client does then
+        client.transmit()
+        assert (await client.whole(stream)).body == LARGE
+
+    serve(talk)
+
+
+def test_a_websocket_speaks_over_http3(app, serve):
+    closed = []
+
+    def open_socket(exchange):
+        socket = WebSocket(exchange, SocketOptions())
+        socket.accept(lambda text: socket.send(text * 2), lambda *end: closed.append(end))
+
+    app.loop("/chat", open_socket)
+
+    async def talk(client):
+        version = ("sec-websocket-version", "13")
+        stream = client.begin("CONNECT", "/chat", version, protocol="websocket", ended=False)
+        client.send(stream, b"\x81\x82\0\0\0\0hi")
+        reply = client.reply(stream)
+        await client.until(lambda: reply.body == b"\x81\x04hihi")
+        client.send(stream, b"\x88\x82\0\0\0\0\x03\xe8", True)
+        assert (await client.whole(stream)).body.endswith(b"\x88\x02\x03\xe8")
+
+    serve(talk)
+    assert closed == [(1000, "")]
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_file_leaves_no_descriptor(app, serve, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(20_000_000))
+    opened = []
+
+    def send(exchange):
+        opened.append(os.open(path, os.O_RDONLY))
+        head = Head(200, "image/png", length=20_000_000)
+        exchange.channel.send_file(exchange, head, opened[0], [(0, 20_000_000)])
+
+    app.loop("/file", send)
+
+    def is_open():
+        try:
+            return os.readlink(f"/proc/self/fd/{opened[0]}") == str(path)
+        except OSError:
+            return False
+
+    async def talk(client):
+        stream = client.begin("GET", "/file")
+        await client.until(lambda: len(client.reply(stream).body) > 100_000)
+        assert is_open()
+
+    serve(talk)
+    until(lambda: not is_open(), "the file to be closed")
 
 
 def test_requests_are_logged(serve):
