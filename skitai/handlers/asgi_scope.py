@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skitai.handlers.origins import origin_of, server_name
+from skitai.wire.request import origin_form
 
 if TYPE_CHECKING:
     from skitai.server.exchange import Exchange
@@ -91,8 +92,7 @@ def _headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 def _raw_path(request: Request) -> bytes:
     target = request.target
     if target[0] != "/":
-        _, _, rest = target.partition("://")
-        target = f"/{rest.partition('/')[2]}"
+        target = origin_form(target)
     return target.partition("?")[0].encode("latin-1")
 
 

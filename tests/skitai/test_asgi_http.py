@@ -74,11 +74,14 @@ def test_a_request_is_described():
     }
 
 
-def test_a_target_with_a_host_is_reduced_to_its_path():
+@pytest.mark.parametrize(
+    ("target", "path", "query"), [("/p?q", "/p", "q"), ("", "/", ""), ("?a/b", "/", "a/b")]
+)
+def test_a_target_with_a_host_is_reduced_to_its_path(target, path, query):
     with Serving(ASGIApplication(show, "show")) as serving, serving.connect() as client:
-        client.send("GET http://other.example/p?q HTTP/1.1", "Host: a")
+        client.send(f"GET http://other.example{target} HTTP/1.1", "Host: a")
         scope = json.loads(client.read().body)
-    assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/p", "/p", "q")
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, path, query)
     assert scope["server"] == ["other.example", 80]
 
 

@@ -178,3 +178,10 @@ def test_options_for_the_server_are_answered_by_the_server(serving):
     with serving.connect() as client:
         client.send("OPTIONS * HTTP/1.1", "Host: a")
         assert client.read().status == 204
+
+
+def test_a_request_for_a_websocket_is_a_get_without_one(serving):
+    environ = asked(
+        serving, "GET /x HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: websocket"
+    )
+    assert (environ["REQUEST_METHOD"], environ["HTTP_UPGRADE"]) == ("GET", "websocket")
