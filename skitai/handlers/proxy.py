@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skitai.config import closest
 from skitai.errors import ConfigError, HTTPError
 from skitai.handlers.direct import ask_directly
 from skitai.handlers.interface import Mode
@@ -54,6 +55,10 @@ class ProxyOptions:
     @classmethod
     def of(cls, config: dict[str, Any]) -> ProxyOptions:
         """Take them out of ``pref.config``. Raises `ConfigError`."""
+        known = list(cls.__dataclass_fields__)
+        for name in config:
+            if name.startswith("PROXY_") and name not in known:
+                raise ConfigError(f"pref.config.{name} is unknown: {closest(name, known)}")
         found = cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})
         _check("PROXY_TIMEOUT", found.PROXY_TIMEOUT, (int, float), "a number of seconds, e.g. 60")
         _check("PROXY_KEEP_HOST", found.PROXY_KEEP_HOST, (bool,), "True or False")

@@ -42,6 +42,11 @@ pytestmark = pytest.mark.e2e
             r"pref\.config\.MAX_UPLOAD_SIZE must be a number of bytes, not -1",
         ),
         (
+            "skitai.alias('@up', skitai.PROTO_HTTP, 'a:1'); skitai.mount('/', '@up', pref)\n"
+            "pref.config.PROXY_TIME_OUT = 5",
+            r"pref\.config\.PROXY_TIME_OUT is unknown: did you mean 'PROXY_TIMEOUT'",
+        ),
+        (
             "skitai.alias('@up', skitai.PROTO_HTTP, 'a:1')\n"
             "for _ in 'ab': skitai.mount('/', '@up')",
             "both mounted at '/'",
