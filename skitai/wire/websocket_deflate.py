@@ -137,7 +137,7 @@ class Inflater:
 
 
 class Deflater:
-    """Compresses messages for a client: 40 KB until ``rest``, or a moment without takeover."""
+    """Compresses messages for a client: 30 KB until ``rest``, or a moment without takeover."""
 
     __slots__ = ("_bits", "_stream", "_takeover")
 
