@@ -19,7 +19,6 @@ from skitai.server.exchange import Exchange
 from skitai.server.http3_stream import Http3Stream
 from skitai.wire.http3 import Http3
 from skitai.wire.http3_errors import Code, Http3Error
-from skitai.wire.request import Request
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from skitai.server.http3 import Http3Listener
     from skitai.wire.errors import MalformedRequest
     from skitai.wire.http3_quic import Quic
+    from skitai.wire.request import Request
 
 MAX_CANCELLED = 200  # requests that a client may give up beyond those that were answered
 PING_PART = 3  # a quiet connection with running requests is asked thrice within its timeout
@@ -61,6 +61,7 @@ class Http3Connection:
         self._begun = self._since = self.server.clock.now
         self._heard = self._begun
         self._over = False
+        self._dropped = False
         self._streams: dict[int, Http3Stream] = {}
         self._heads: dict[int, float] = {}  # since when a head is incomplete
         self._next = 0  # lowest stream that no request has come on
@@ -136,6 +137,12 @@ class Http3Connection:
             self.wake()
 
     def _failed(self, exc: Exception) -> None:
+        if not self.quic.established:  # garbage that looked like the beginning of a connection
+            self.drop()
+            if not self._over:
+                self._end()
+            self._listener.forget(self)
+            return
         self._listener.complain("a connection of HTTP/3 failed", exc)
         self.quic.close(error_code=Code.INTERNAL_ERROR)
 
@@ -204,6 +211,8 @@ class Http3Connection:
                 self._since = self.server.clock.now
 
     def _transmit(self) -> None:
+        if self._dropped:
+            return
         now = time.monotonic()
         send = self._listener.endpoint.send
         try:
@@ -214,6 +223,8 @@ class Http3Connection:
         self._arm(now)
 
     def _arm(self, now: float) -> None:
+        if self._dropped:
+            return
         at = self.quic.get_timer()
         timer = self._timer
         if at is None:
@@ -254,8 +265,8 @@ class Http3Connection:
         if ended:
             self.request_ended(stream)
 
-    def request_refused(self, stream: int, error: MalformedRequest) -> None:
-        exchange = self._open(stream, Request("GET", "/", "/", "", "3.0", {}))
+    def request_refused(self, stream: int, request: Request, error: MalformedRequest) -> None:
+        exchange = self._open(stream, request)
         if exchange is not None:
             exchange.failure = HTTPError(error.status, str(error))
             self._dispatch(exchange)
@@ -317,6 +328,7 @@ class Http3Connection:
 
     def drop(self) -> None:
         """Forget it without a word."""
+        self._dropped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -14,14 +14,15 @@ import pylsqpack
 from aioquic.buffer import Buffer, BufferReadError, encode_uint_var
 
 from skitai.wire.errors import MalformedRequest
+from skitai.wire.http2_requests import BrokenFields
 from skitai.wire.http3_control import ControlStream
 from skitai.wire.http3_errors import Code, Http3Error
-from skitai.wire.http3_fields import MalformedMessage, check_trailers, parse_request
+from skitai.wire.http3_fields import parse_request, parse_trailers
+from skitai.wire.request import Request
 
 if TYPE_CHECKING:
     from skitai.wire.http3_fields import Limits, Section
     from skitai.wire.http3_quic import Quic
-    from skitai.wire.request import Request
 
 DATA, HEADERS, SETTINGS, GOAWAY = 0x00, 0x01, 0x04, 0x07
 # Those of other streams, of servers, and what HTTP/2 had (RFC 9114, 7.2 and 11.2.1).
@@ -49,7 +50,7 @@ class RequestSink(Protocol):
     ) -> None:
         """A head; ``ended``: nothing follows. ``length``: of the body, None if it does not tell."""
 
-    def request_refused(self, stream: int, error: MalformedRequest) -> None:
+    def request_refused(self, stream: int, request: Request, error: MalformedRequest) -> None:
         """A head that gets an answer and no more; what follows it is ignored."""
 
     def body_received(self, stream: int, data: bytes) -> None:
@@ -123,7 +124,7 @@ class Http3:
                 self._feed(stream, inbound, data, ended)
                 if ended:
                     self._end(stream, inbound)
-            except MalformedMessage:
+            except BrokenFields:
                 inbound.phase = Phase.IGNORED
                 self._sink.request_broken(stream, Code.MESSAGE_ERROR)
         if ended:
@@ -209,7 +210,8 @@ class Http3:
         head = inbound.phase == Phase.HEAD
         inbound.phase = Phase.IGNORED
         if head:
-            self._sink.request_refused(stream, MalformedRequest(reason, 431))
+            unknown = Request("GET", "/", "/", "", "3.0", {})
+            self._sink.request_refused(stream, unknown, MalformedRequest(reason, 431))
         else:
             self._sink.request_broken(stream, Code.EXCESSIVE_LOAD)
 
@@ -218,7 +220,7 @@ class Http3:
         if inbound.kind == DATA:
             inbound.size += len(piece)
             if inbound.length is not None and inbound.size > inbound.length:
-                raise MalformedMessage("the body is longer than announced")
+                raise BrokenFields("the body is longer than announced")
             if piece:
                 self._sink.body_received(stream, piece)
         elif inbound.kind == HEADERS:
@@ -236,21 +238,20 @@ class Http3:
         except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked):
             raise Http3Error(Code.DECOMPRESSION_FAILED, "a field section can't be read") from None
         if inbound.phase == Phase.BODY:
-            try:
-                check_trailers(section, self._limits)
-            except MalformedRequest:
+            if parse_trailers(section, self._limits):
+                inbound.phase = Phase.BEHIND
+            else:
                 self._refuse(stream, inbound, "")
-                return
-            inbound.phase = Phase.BEHIND
             return
-        try:
-            request, inbound.length = parse_request(section, self._limits)
-        except MalformedRequest as exc:
+        head = parse_request(section, self._limits)
+        request = head.request("3.0")
+        if head.refusal is not None:
             inbound.phase = Phase.IGNORED
-            self._sink.request_refused(stream, exc)
+            self._sink.request_refused(stream, request, head.refusal)
             return
+        inbound.length = head.length
         if inbound.last and inbound.length:
-            raise MalformedMessage("the body is missing")
+            raise BrokenFields("the body is missing")
         inbound.phase = Phase.IGNORED if inbound.last else Phase.BODY
         self._sink.request_received(stream, request, inbound.length, inbound.last)
 
@@ -262,7 +263,7 @@ class Http3:
         if inbound.phase == Phase.HEAD:
             self._sink.request_broken(stream, Code.REQUEST_INCOMPLETE)
         elif inbound.length is not None and inbound.size != inbound.length:
-            raise MalformedMessage("the body is shorter than announced")
+            raise BrokenFields("the body is shorter than announced")
         else:
             self._sink.request_ended(stream)
 

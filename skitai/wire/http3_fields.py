@@ -1,6 +1,7 @@
 """Field sections of HTTP/3 (RFC 9114, 4.2 and 4.3): to a request, and from the head of a response.
 
-``wire/http3.py`` decodes and encodes the sections themselves.
+``wire/http3.py`` decodes and encodes the sections themselves; the rules for requests are those of
+HTTP/2.
 """
 
 from __future__ import annotations
@@ -11,34 +12,24 @@ from typing import TYPE_CHECKING
 
 from skitai.wire.dates import format_date
 from skitai.wire.errors import MalformedRequest
-from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
+from skitai.wire.http2_requests import check_trailers, read_head
 
 if TYPE_CHECKING:
     from skitai.wire.http1 import ResponseHead
+    from skitai.wire.http2_requests import RequestHead
 
 PROTOCOLS = frozenset(("websocket",))  # what an extended CONNECT may ask for
 
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-_PSEUDO = frozenset((":method", ":scheme", ":authority", ":path", ":protocol"))
-_UNSAFE = re.compile(rb"[\r\n\x00]")
-_DIGITS = re.compile(r"[0-9]{1,18}")
-_ONCE = frozenset(("host", "content-length", "content-type"))
-_CONNECTION = frozenset(
-    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
-)
-_OURS = _CONNECTION | {"content-length", "date", "server"}
-_OUT_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OUT_UNSAFE = re.compile(r"[\r\n\x00]")
-_MAX_NAMES = 512
-_MAX_NAME_LENGTH = 256  # longer names would only fill the memory
-_names: dict[bytes, str] = {}
+_OURS = frozenset(
+    (
+        "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
+        "content-length", "date", "server",
+    )
+)  # fmt: skip
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNSAFE = re.compile(r"[\r\n\x00]")
 
 Section = list[tuple[bytes, bytes]]
-
-
-class MalformedMessage(Exception):
-    """A message that breaks HTTP/3's rules; its stream ends with H3_MESSAGE_ERROR."""
 
 
 class Limits:
@@ -58,132 +49,33 @@ class Limits:
         self.max_headers = max_headers
 
 
-def parse_request(section: Section, limits: Limits) -> tuple[Request, int | None]:
-    """The request that a field section describes, and the length of its body if it tells.
+def parse_request(section: Section, limits: Limits) -> RequestHead:
+    """The request that a field section describes; ``refusal`` says why it is not served.
 
-    Raises ``MalformedMessage`` for a stream error, ``MalformedRequest`` for what gets an answer.
+    Raises ``BrokenFields`` for a stream error.
     """
-    pseudo, headers = _collect(section, limits)
-    host = pseudo.get(":authority", "")
-    if host:
-        if headers.get("host", host) != host:
-            raise MalformedMessage(":authority and host differ")
-        headers["host"] = host
-    method = pseudo.get(":method")
-    if method is None:
-        raise MalformedMessage(":method is missing")
-    length = _body_length(headers)
-    if method == "CONNECT":
-        return _tunnel_request(pseudo, headers), length
-    if ":protocol" in pseudo:
-        raise MalformedMessage(":protocol is for CONNECT only")
-    target = _target(pseudo, headers, limits)
-    if method not in _METHODS:
-        if not _TOKEN.fullmatch(method.lower().encode("latin-1")):
-            raise MalformedMessage(":method is not a token")
-        raise MalformedRequest("the method is not supported", 501)
-    path, query = _split(target, method, headers)
-    return Request(method, target, path, query, "3.0", headers), length
+    head = read_head(_texts(section), limits.max_line, limits.max_headers)
+    if head.refusal is None and _size(section) > limits.max_head:
+        refusal = MalformedRequest("the request headers are too large", 431)
+    elif head.refusal is None and head.protocol and head.protocol not in PROTOCOLS:
+        refusal = MalformedRequest("the protocol is not supported", 501)
+    else:
+        return head
+    return head._replace(refusal=refusal, protocol="")
 
 
-def check_trailers(section: Section, limits: Limits) -> None:
-    """Raise ``MalformedMessage`` or ``MalformedRequest`` for trailers that can't be (4.1.2)."""
-    pseudo, _ = _collect(section, limits)
-    if pseudo:
-        raise MalformedMessage("trailers have pseudo fields")
+def parse_trailers(section: Section, limits: Limits) -> bool:
+    """Check trailers (4.1.2); False when there are too many. Raises ``BrokenFields``."""
+    check_trailers(_texts(section))
+    return len(section) <= limits.max_headers and _size(section) <= limits.max_head
 
 
-def _collect(section: Section, limits: Limits) -> tuple[dict[str, str], dict[str, str]]:
-    """Pseudo fields and fields, names checked, repetitions joined (RFC 9110, 5.3)."""
-    pseudo: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    if len(section) > limits.max_headers + len(_PSEUDO):
-        raise MalformedRequest("the request has too many headers", 431)
-    size = 0
-    for name, value in section:
-        key = _names.get(name) or _field_name(name)
-        if _UNSAFE.search(value) or value[:1] in (b" ", b"\t") or value[-1:] in (b" ", b"\t"):
-            raise MalformedMessage(f"the value of {key} has forbidden characters")
-        text = value.decode("latin-1")
-        if key[0] == ":":
-            if headers or key in pseudo:
-                raise MalformedMessage(f"{key} is repeated or behind other fields")
-            pseudo[key] = text
-            continue
-        size += len(name) + len(value) + 4
-        if key not in headers:
-            headers[key] = text
-        elif key in _ONCE:
-            raise MalformedMessage(f"the field {key} is repeated")
-        else:
-            headers[key] += ("; " if key == "cookie" else ", ") + text
-    if size > limits.max_head or len(section) - len(pseudo) > limits.max_headers:
-        raise MalformedRequest("the request headers are too large", 431)
-    if headers.get("te", "trailers").lower() != "trailers":
-        raise MalformedMessage("te has another value than trailers")
-    return pseudo, headers
+def _texts(section: Section) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in section]
 
 
-def _field_name(name: bytes) -> str:
-    key = name.decode("latin-1")
-    if key[:1] == ":":
-        if key not in _PSEUDO:
-            raise MalformedMessage(f"{key} is no pseudo field of a request")
-    elif not _TOKEN.fullmatch(name):
-        raise MalformedMessage(f"the field name {key!r} has forbidden characters")
-    elif key in _CONNECTION:
-        raise MalformedMessage(f"the field {key} is about a connection")
-    if len(_names) < _MAX_NAMES and len(name) <= _MAX_NAME_LENGTH:
-        _names[name] = key
-    return key
-
-
-def _body_length(headers: dict[str, str]) -> int | None:
-    text = headers.get("content-length")
-    if text is None:
-        return None
-    if not _DIGITS.fullmatch(text):
-        raise MalformedMessage("content-length is not a number")
-    return int(text)
-
-
-def _tunnel_request(pseudo: dict[str, str], headers: dict[str, str]) -> UpgradeRequest:
-    """An extended CONNECT (RFC 9220, RFC 8441): for handlers a GET that asks for a protocol."""
-    protocol = pseudo.get(":protocol", "").lower()
-    if not protocol:
-        if ":path" in pseudo or ":scheme" in pseudo or ":authority" not in pseudo:
-            raise MalformedMessage("CONNECT has :authority and no :path or :scheme")
-        raise MalformedRequest("tunnels are not supported", 501)
-    target = _target(pseudo, headers)
-    if protocol not in PROTOCOLS:
-        raise MalformedRequest("the protocol is not supported", 501)
-    path, query = _split(target, "GET", headers)
-    return UpgradeRequest(target, path, query, "3.0", headers, protocol)
-
-
-def _target(pseudo: dict[str, str], headers: dict[str, str], limits: Limits | None = None) -> str:
-    scheme, target = pseudo.get(":scheme"), pseudo.get(":path")
-    if not scheme or not target:
-        raise MalformedMessage(":scheme or :path is missing")
-    host = headers.get("host", "")
-    if scheme in ("http", "https") and not host:
-        raise MalformedMessage("neither :authority nor host names a host")
-    if host and not HOST.fullmatch(host):
-        raise MalformedRequest(":authority is not a host name")
-    if target[0] != "/" and target != "*":
-        raise MalformedMessage(":path does not begin with a slash")
-    if limits is not None and len(target) > limits.max_line:
-        raise MalformedRequest("the request line is too long", 414)
-    if any(char <= " " or char >= "\x7f" for char in target):
-        raise MalformedRequest("the path has characters that have to be escaped")
-    return target
-
-
-def _split(target: str, method: str, headers: dict[str, str]) -> tuple[str, str]:
-    if "%" not in target and "#" not in target and target[0] == "/":
-        path, _, query = target.partition("?")
-        return path, query
-    return split_target(target, method, headers)
+def _size(section: Section) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in section if name[:1] != b":")
 
 
 # -- responses
@@ -220,7 +112,7 @@ def encode_fields(fields: list[tuple[str, str]]) -> Section:
     """Fields of an app, without those that are the server's own; raises as ``encode_head``."""
     section = []
     for name, value in fields:
-        if not _OUT_TOKEN.fullmatch(name):
+        if not _TOKEN.fullmatch(name):
             raise ValueError(f"header name {name!r} is not a token")
         key = name.lower()
         if key not in _OURS:
@@ -229,6 +121,6 @@ def encode_fields(fields: list[tuple[str, str]]) -> Section:
 
 
 def _value(name: str, value: str) -> bytes:
-    if _OUT_UNSAFE.search(value):
+    if _UNSAFE.search(value):
         raise ValueError(f"the value of header {name} has a line break: {value!r}")
     return value.strip(" \t").encode("latin-1")

@@ -62,7 +62,6 @@ MALFORMED = [
     without(b":method"),
     without(b":scheme"),
     without(b":path"),
-    without(b":authority"),
     with_((b":method", b"GET")),
     with_((b"x", b"1"), (b":protocol", b"websocket")),
     with_((b":status", b"200")),
@@ -87,7 +86,6 @@ MALFORMED = [
     with_((b"content-length", b"0"), (b"content-length", b"0")),
     [(b":method", b"G ET"), *GET[1:]],
     [*GET[:3], (b":path", b"")],
-    [*GET[:3], (b":path", b"no-slash")],
     [(b":method", b"CONNECT"), (b":authority", b"a"), (b":path", b"/")],
     [(b":method", b"CONNECT")],
 ]
@@ -105,7 +103,9 @@ def test_a_malformed_head_is_an_error_of_its_stream_only(serving):
 
 ANSWERED = [
     ([], 431),  # a field section that is not looked into
-    ([(b":method", b"BREW"), *GET[1:]], 501),
+    ([(b":method", b"BREW"), *GET[1:]], 200),  # the app's handler decides
+    (without(b":authority"), 400),
+    ([*GET[:3], (b":path", b"no-slash")], 400),
     ([(b":method", b"CONNECT"), (b":authority", b"a:443")], 501),
     ([*CONNECT[:-1], (b":protocol", b"mystery")], 501),
     ([*GET[:3], (b":path", b"/" + b"a" * 200)], 414),
