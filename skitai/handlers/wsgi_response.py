@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from skitai.errors import REASONS
@@ -88,7 +89,7 @@ class WSGIResponse:
             raise AssertionError("write was called after the end of the response")
         if not self._exchange.answered:
             self._start()
-        self._write(_to_bytes(data))
+        self._write(self._within_length(_to_bytes(data)))
 
     # -- what the app returns
 
@@ -112,8 +113,9 @@ class WSGIResponse:
     def _send_whole(self, body: bytes) -> None:
         exchange = self._exchange
         if exchange.answered:  # by write
-            self._write(body)
-            self._end()
+            self._write(self._within_length(body))
+            self._check_end()
+            exchange.end()
             return
         head, length = self._taken_head(), self._length
         if head.status in _EMPTY:
@@ -159,23 +161,41 @@ class WSGIResponse:
         if not self._exchange.answered:
             if not first or len(first) == self._length or self._taken_head().status in _EMPTY:
                 self._send_whole(first)
+                if first and next(pieces, b""):  # also for what the app does behind its last piece
+                    self._log_excess()
                 return False
             if not self._threaded:
                 self._stream_on_loop(first, pieces, result)
                 return True
             self._start()
         if self._exchange.request.method != "HEAD":
-            self._write(first)
-            for piece in pieces:
-                self._write(_to_bytes(piece))
-        self._end()
+            for data in self._bounded(first, pieces):
+                self._write(data)
+        self._exchange.end()
         return False
+
+    def _bounded(self, first: bytes, pieces: Iterator[Any]) -> Iterator[bytes]:
+        """The pieces of a body, up to the Content-Length if there is one."""
+        for data in chain((first,), map(_to_bytes, pieces)):
+            exceeds = self._left is not None and len(data) > self._left
+            yield self._within_length(data)
+            if exceeds:
+                return
+        self._check_end()
 
     def _stream_on_loop(self, first: bytes, pieces: Iterator[Any], result: Any) -> None:
         head = self._taken_head()
         head.length = self._left = self._length
-        stream = IteratorStream(self._exchange, head, _Counted(self, first, pieces, result), None)
+        stream = IteratorStream(self._exchange, head, self._closing(first, pieces, result), None)
         stream.start()
+
+    def _closing(self, first: bytes, pieces: Iterator[Any], result: Any) -> Iterator[bytes]:
+        try:
+            yield from self._bounded(first, pieces)
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                _close(close)
 
     # -- sending
 
@@ -195,7 +215,6 @@ class WSGIResponse:
         exchange = self._exchange
         if exchange.status in _EMPTY:
             return
-        data = self.within_length(data)
         if exchange.write(data) or not self._threaded:
             self._owed = 0
             return
@@ -206,57 +225,24 @@ class WSGIResponse:
             exchange.when_writable(writable.set)
             writable.wait()
 
-    def within_length(self, data: bytes) -> bytes:
+    def _within_length(self, data: bytes) -> bytes:
         """What of a piece may be sent: no more than Content-Length has announced."""
         left = self._left
         if left is None:
             return data
         if len(data) > left:
-            log.error("%s: the body is longer than its Content-Length", self._exchange.request.path)
+            self._log_excess()
             data = data[:left]
         self._left = left - len(data)
         return data
 
-    def check_end(self) -> None:
+    def _check_end(self) -> None:
         """Raise ``ValueError`` when less came than Content-Length has announced."""
         if self._left and self._exchange.request.method != "HEAD":
             raise ValueError(f"the body ended {self._left} bytes before its Content-Length")
 
-    def _end(self) -> None:
-        self.check_end()
-        self._exchange.end()
-
-
-class _Counted:
-    """The pieces of a body, for a stream on the loop."""
-
-    __slots__ = ("_first", "_pieces", "_response", "_result")
-
-    def __init__(
-        self, response: WSGIResponse, first: bytes, pieces: Iterator[Any], result: Any
-    ) -> None:
-        self._first = first
-        self._pieces = pieces
-        self._response = response
-        self._result = result
-
-    def __iter__(self) -> _Counted:
-        return self
-
-    def __next__(self) -> bytes:
-        data, self._first = self._first, b""
-        if not data:
-            try:
-                data = _to_bytes(next(self._pieces))
-            except StopIteration:
-                self._response.check_end()
-                raise
-        return self._response.within_length(data)
-
-    def close(self) -> None:
-        close = getattr(self._result, "close", None)
-        if close is not None:
-            close()
+    def _log_excess(self) -> None:
+        log.error("%s: the body is longer than its Content-Length", self._exchange.request.path)
 
 
 def _iterate(result: Any) -> Iterator[Any]:

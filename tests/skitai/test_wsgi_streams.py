@@ -150,6 +150,31 @@ def test_what_exceeds_the_length_is_cut_off_and_logged(threads, caplog):
     assert "longer than its Content-Length" in caplog.text
 
 
+@pytest.mark.parametrize("length", [3, 5])
+def test_an_endless_stream_ends_at_its_length(threads, length, caplog):
+    stream = Stream(10**9, b"abc", length=length)
+    with Serving(WSGIApplication(stream, "s"), threads=threads) as serving:
+        with serving.connect() as client:
+            assert client.get("/").body == b"abcab"[:length]
+            assert client.get("/short").body == b"short"
+    assert happens(stream.closed)
+    assert stream.made == 2
+    assert "longer than its Content-Length" in caplog.text
+
+
+def test_what_an_app_does_behind_its_last_piece_is_done(threads):
+    done = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "3")])
+        yield b"abc"
+        done.append(True)
+
+    with Serving(WSGIApplication(app, "s"), threads=threads) as serving:
+        assert serving.get("/").body == b"abc"
+        until(lambda: done, "the rest of the app")
+
+
 def test_a_stream_that_is_too_short_is_seen_as_broken(threads, caplog):
     stream = Stream(3, b"abc", length=10)
     with Serving(WSGIApplication(stream, "s"), threads=threads) as serving:
