@@ -241,6 +241,8 @@ class Conversation:
         self.was.conversation = None
         self.client.source = None
         self.plan.app.websockets.remove(self.client)
+        # The engine's side still knows this object: without a cycle all is freed at once.
+        del self.was, self.client, self.websocket
 
     # -- messages
 

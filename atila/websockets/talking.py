@@ -114,7 +114,8 @@ class Chat(Conversation):
 
     def _read_on(self) -> None:
         self._slow = False
-        self.websocket.resume()
+        if not self.ended:
+            self.websocket.resume()
 
 
 def ignores_value(steps: GeneratorType[Any, Any, Any]) -> bool:
