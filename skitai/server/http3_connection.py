@@ -19,6 +19,7 @@ from skitai.server.exchange import Exchange
 from skitai.server.http3_stream import Http3Stream
 from skitai.wire.http3 import Http3
 from skitai.wire.http3_errors import Code, Http3Error
+from skitai.wire.http3_quic import MAX_STREAMS
 
 if TYPE_CHECKING:
     import asyncio
@@ -174,6 +175,9 @@ class Http3Connection:
         self.http3.receive(stream, event.data, event.end_stream)
         if self.http3.expecting(stream):
             self._heads.setdefault(stream, self.server.clock.now)
+        # aioquic for Python 3.10 raises the limit before requests have ended.
+        if len(self._streams) + len(self._heads) > 2 * MAX_STREAMS:
+            raise Http3Error(Code.EXCESSIVE_LOAD, "too many requests at a time")
 
     def _take_end(self, event: Any) -> None:
         number = event.stream_id
