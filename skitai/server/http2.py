@@ -205,8 +205,8 @@ class Http2Connection:
     def flush(self) -> None:
         """Send what is to be sent, now or with what else comes soon; any thread, under ``lock``.
 
-        PERF: the answers to 64 requests that came in one piece leave in 3 sends instead of 64
-        (plain functions, one core: 24k instead of 16k requests/s).
+        PERF: answers to requests that came together leave together: 6 us of CPU a request instead
+        of 10 with a send for each (plain functions, 64 streams, one core).
         """
         if self._corked or self._flushing:
             if self.sender.size < FLUSH_SIZE:

@@ -69,7 +69,7 @@ def encode_head(head: ResponseHead, common: bytes, fields: list[tuple[str, str]]
 
     Raises ``ValueError`` for unsafe fields, as ``encode_fields``.
     """
-    # PERF: three look-ups instead of encoding what repeats (-3 us of 20 us a request).
+    # PERF: look-ups instead of encoding what repeats (-1.1 us of 6 us a request).
     key = (head.status, head.content_type)
     block = (_heads.get(key) or _encode_start(*key)) + common
     length = head.length

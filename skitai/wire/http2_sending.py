@@ -163,7 +163,7 @@ class Sender(Generic[S]):
         ):
             return self._respond_slowly(stream, block, body)
         stream.closed = True
-        # PERF: the usual answer, written out (-1 us of 20 us a request).
+        # PERF: the usual answer, written out (-0.5 us of 6 us a request).
         if length:
             stream.window -= length
             self.window -= length

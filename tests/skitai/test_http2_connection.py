@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import random
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from http2_driving import Http2Client
-from serving import Gate, Serving, Toy, answer, happens
+from serving import Gate, Serving, Toy, answer, happens, until
 
+from skitai.server.access_log import AccessLog
 from skitai.server.representation import Head
 
 if TYPE_CHECKING:
@@ -112,3 +116,141 @@ def test_head_and_empty_answers(serving: Serving) -> None:
     with Http2Client(serving) as client:
         got = client.read(client.request("/large", method="HEAD"))
         assert (got.headers["content-length"], got.body) == ("1000000", b"")
+
+
+def test_every_stream_has_a_line_in_the_access_log() -> None:
+    app = Toy()
+    waiting: list[Exchange] = []
+    app.thread("/", lambda exchange: answer(exchange, b"hello"))
+    app.loop("/wait", waiting.append)
+    reader, writer = os.pipe()
+    log = AccessLog(writer, "w0")
+    try:
+        with Serving(app, log=log) as serving, Http2Client(serving) as client:
+            client.get("/?a=1", ("user-agent", "me"))
+            client.post("/nothing", b"12345")
+            client.reset(client.request("/wait"))
+            client.get("/")
+    finally:
+        log.close()
+        os.close(writer)
+    lines = os.read(reader, 1 << 16).decode().splitlines()
+    os.close(reader)
+    assert [re.sub(r" [0-9.]+ms ", " ", line.split("] ")[1]) for line in lines] == [
+        '127.0.0.1 GET /?a=1 HTTP/2.0 0 200 5 "me" a "-"',
+        '127.0.0.1 POST /nothing HTTP/2.0 5 404 0 "-" a "-"',
+        '127.0.0.1 GET /wait HTTP/2.0 0 499 0 "-" a "-"',
+        '127.0.0.1 GET / HTTP/2.0 0 200 5 "-" a "-"',
+    ]
+
+
+def test_an_expectation_is_met(serving: Serving) -> None:
+    with Http2Client(serving) as client:
+        stream = client.request("/", ("expect", "100-continue"), method="POST", ended=False)
+        while not client.answers[stream].interim:
+            client.receive()
+        client.send_data(stream, b"body", ended=True)
+        got = client.read(stream)
+        assert (got.interim, got.status, got.body[-5:]) == ([100], 200, b" body")
+
+
+def test_an_answer_before_the_end_of_the_body(serving: Serving) -> None:
+    with Http2Client(serving) as client:
+        stream = client.request("/large", method="POST", ended=False)
+        client.send_data(stream, b"x" * 2_000_000, ended=True)
+        assert client.read(stream).status == 413
+        assert client.get("/loop").status == 200
+
+
+def test_an_app_that_breaks_off_resets_its_stream(serving: Serving) -> None:
+    def broken(exchange: Exchange) -> None:
+        exchange.start(Head(200, "text/plain"))
+        exchange.write(b"half")
+        raise RuntimeError("on purpose")
+
+    app = Toy()
+    app.thread("/", broken)
+    with Serving(app) as other, Http2Client(other) as client:
+        got = client.get("/")
+        assert (got.status, got.body, got.reset, got.ended) == (200, b"half", 2, False)
+
+
+def test_fields_of_all_responses_are_there() -> None:
+    app = Toy()
+    app.loop("/", lambda exchange: answer(exchange, b""))
+    with Serving(app) as serving:
+        serving.loop.call_soon_threadsafe(serving.server.add_common_field, "Alt-Svc", "h3")
+        with Http2Client(serving) as client:
+            assert client.get("/").headers["alt-svc"] == "h3"
+
+
+def test_a_slow_reader_of_a_stream_holds_its_app_up(serving: Serving) -> None:
+    written = []
+    app = Toy()
+
+    def endless(exchange: Exchange) -> None:
+        def more() -> None:
+            while not exchange.gone:
+                written.append(1)
+                if not exchange.write(b"x" * 1000):
+                    exchange.when_writable(more)
+                    return
+
+        exchange.start(Head(200, "text/plain"))
+        more()
+
+    app.loop("/", endless)
+    with Serving(app) as other, Http2Client(other, acknowledge=False) as client:
+        stream = client.request("/")
+        client.read_some(stream, 65535)
+        assert len(written) == 66
+        client.h2.increment_flow_control_window(5000, stream)
+        client.flush()
+        client.read_some(stream, 5000)
+        until(lambda: len(written) == 71, "the next piece that does not fit")
+        client.reset(stream)
+
+
+def test_clients_that_come_and_go_get_what_is_theirs() -> None:
+    """Answers from threads and from the loop, resets and small windows, all at the same time."""
+    app = Toy()
+
+    def sized(exchange: Exchange) -> None:
+        size = int(exchange.request.query)
+        answer(exchange, bytes([size % 251]) * size, kind="image/png")
+
+    app.thread("/thread", sized)
+    app.loop("/loop", sized)
+    failures: list[BaseException] = []
+
+    def use(seed: int) -> None:
+        chance = random.Random(seed)
+        try:
+            for _ in range(8):
+                with Http2Client(serving, window=chance.choice([100, 5000, 1_000_000])) as client:
+                    _use(client, chance)
+        except BaseException as exc:
+            failures.append(exc)
+
+    with Serving(app) as serving:
+        users = [threading.Thread(target=use, args=(seed,)) for seed in range(3)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+    assert failures == []
+
+
+def _use(client: Http2Client, chance: random.Random) -> None:
+    sizes = [0, 1, 50] if client.window < 1000 else [0, 20, 20_000, 100_000]
+    streams = {}
+    for _ in range(30):
+        size = chance.choice(sizes)
+        stream = client.request(f"{chance.choice(['/thread', '/loop'])}?{size}")
+        if chance.random() < 0.1:
+            client.reset(stream)
+        else:
+            streams[stream] = size
+    for stream, size in streams.items():
+        got = client.read(stream)
+        assert (got.status, got.body) == (200, bytes([size % 251]) * size)
