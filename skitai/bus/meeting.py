@@ -25,7 +25,7 @@ class Family:
     Attributes:
         parent: process id of the parent.
         born: when it was started, in ticks since the machine was; a later process with the same id
-            is not taken for it.
+            is not taken for it. 0 where that is hidden.
     """
 
     parent: int
@@ -35,7 +35,10 @@ class Family:
     def of_parent(cls) -> Family:
         """The family of this process."""
         parent = os.getppid()
-        return cls(parent, _birth(parent))
+        try:
+            return cls(parent, _birth(parent))
+        except OSError:  # a system that shows nobody the processes of others
+            return cls(parent, 0)
 
     def listen(self) -> tuple[socket.socket, int]:
         """Listen at the first place that is free; raises ``OSError`` when none is."""

@@ -94,9 +94,11 @@ def test_workers_hear_each_other_through_losses_and_a_reload(launch):
     service.send(signal.SIGHUP)
     service.wait_for_log("generation 1 serves")
     eventually(lambda: not old & set(service.workers()), "the end of the old workers")
-    fresh = heard_by_all(service)
-    for pid in old:
-        assert all(f"bye from {pid}" in heard for _, heard in fresh.values())
+    farewells = {f"bye from {pid}" for pid in old}
+    eventually(
+        lambda: all(farewells <= set(heard) for _, heard in heard_by_all(service).values()),
+        "all to have heard the old ones go",
+    )
     speaker = int(service.get("/say").text.split()[0])
     eventually(
         lambda: all(
