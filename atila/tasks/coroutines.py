@@ -111,7 +111,7 @@ class _Run:
             return self._stream() if streaming else self._whole()
         finally:
             if not streaming:
-                self._steps.close()
+                self._close()
 
     async def _go_on(self) -> None:
         """Wait for what was yielded, and run on with that or with what it raises."""
@@ -169,6 +169,11 @@ class _Run:
     def _bytes_of(self, item: Any) -> bytes:
         return to_bytes(item) if self._pack is None else self._pack(item)
 
+    def _close(self) -> None:
+        if inspect.iscoroutine(self.waiting):
+            self.waiting.close()  # cancelled before it was awaited
+        self._steps.close()
+
     async def _stream(self) -> AsyncGenerator[bytes, None]:
         try:
             yield self._take()
@@ -179,7 +184,7 @@ class _Run:
             if rest := self._rest():
                 yield rest
         finally:
-            self._steps.close()
+            self._close()
 
 
 class _Nothing:

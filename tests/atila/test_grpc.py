@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -423,6 +424,24 @@ def test_a_deadline_is_told_by_the_server_too():
         woken.set()
         assert (answer["grpc-status"], answer["grpc-message"]) == ("4", "Deadline Exceeded")
         assert service.Say("still there").text == "still there"
+
+
+def test_what_a_generator_wanted_to_wait_for_ends_with_it():
+    """Else Python warns of a coroutine that was never awaited."""
+    woken, ended = threading.Event(), threading.Event()
+
+    def say(was, message):
+        woken.wait(10)
+        try:
+            yield asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    with called(app_with(say, coroutine=True)) as service:
+        assert failure_of(service.Say, timeout=0.1)[0] == "DEADLINE_EXCEEDED"
+        woken.set()
+        assert happens(ended)
+    gc.collect()
 
 
 def test_a_deadline_ends_a_stream():
