@@ -96,10 +96,7 @@ class Http2Connection:
             self.peer = (peer[0], peer[1])
         self._output = output or output_of(transport, self.server.loop)
         self.lock = self._output.lock
-        admitted = self.server.opened(self)
         self.sender.control(self.receiver.greeting())
-        if not admitted:
-            self._end(frames.ENHANCE_YOUR_CALM, "too many connections")
         self._push()
 
     def upgraded(self, head: RequestHead, settings: dict[int, int]) -> None:

@@ -193,7 +193,7 @@ class Http2Stream(Stream):
         """Send a piece; False when the client is slower than the app, or gone."""
         connection = self.connection
         with connection.lock:
-            if self.closed:
+            if self.closed or self.tail is not None:
                 return False
             self.exchange.bytes_sent += len(data)
             connection.sender.write(self, data)
@@ -204,7 +204,7 @@ class Http2Stream(Stream):
         block = encode_fields(trailers) if trailers else b""
         connection = self.connection
         with connection.lock:
-            if self.closed:
+            if self.closed or self.tail is not None:
                 return
             complete = connection.sender.finish(self, block)
             self._over = complete

@@ -118,7 +118,8 @@ class Http2Tunnel:
     def finish(self) -> None:
         stream = self._stream
         with stream.connection.lock:
-            complete = not stream.closed and stream.connection.sender.finish(stream, b"")
+            ended = stream.closed or stream.tail is not None
+            complete = not ended and stream.connection.sender.finish(stream, b"")
             stream.connection.flush()
         if complete:
             self.finished()

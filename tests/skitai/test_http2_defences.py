@@ -18,6 +18,7 @@ from http2_raw import (
     GOAWAY,
     HEADERS,
     PING,
+    PREFACE,
     PRIORITY,
     RST_STREAM,
     SETTINGS,
@@ -33,8 +34,9 @@ from http2_raw import (
     window_update,
     word,
 )
-from serving import Serving, Toy, answer, happens, until
+from serving import Gate, Serving, Toy, answer, happens, until
 
+from skitai.errors import HTTPError
 from skitai.server.representation import Head
 
 if TYPE_CHECKING:
@@ -356,3 +358,114 @@ def test_a_client_that_is_gone_ends_its_requests() -> None:
         client.answers_pings()
         client.client.reset()
         assert happens(gone)
+
+
+def test_a_slow_reader_gets_everything() -> None:
+    app = Toy()
+    app.thread("/", lambda exchange: answer(exchange, b"x" * 8_000_000, kind="image/png"))
+    with Serving(app) as other, RawClient(other, 4096) as client:
+        client.begin((4, 2**31 - 1))
+        client.write(window_update(0, 2**30) + get(1) + get(3))
+        sizes = {1: 0, 3: 0}
+        while 0 in sizes.values() or min(sizes.values()) < 8_000_000:
+            got = client.read()
+            if got.kind == DATA:
+                sizes[got.stream] += len(got.payload)
+        assert sizes == {1: 8_000_000, 3: 8_000_000}
+        assert client.answers_pings()
+
+
+def test_requests_are_read_again_when_the_answers_are() -> None:
+    app = Toy()
+    app.loop("/", lambda exchange: answer(exchange, b"", 200, x="y" * 4000))
+    with Serving(app) as other, RawClient(other, 4096) as client:
+        client.begin()
+        count = 6000
+        sending = threading.Thread(
+            target=client.write, args=(b"".join(get(2 * at + 1) for at in range(count)),)
+        )
+        sending.start()
+        client.wait_for_end(2 * count - 1)
+        sending.join()
+        assert len(client.statuses) == count
+
+
+def test_the_last_word_comes_behind_what_waits() -> None:
+    app = Toy()
+    app.thread("/", lambda exchange: answer(exchange, b"x" * 8_000_000, kind="image/png"))
+    with Serving(app) as other, RawClient(other, 4096) as client:
+        client.begin((4, 2**31 - 1))
+        client.write(window_update(0, 2**30) + get(1))
+        client.wait(DATA, 1)
+        client.write(frame(PING, 0, 1, bytes(8)))
+        assert client.goaway_code() == 1
+
+
+def test_a_streamed_body_that_takes_too_long_is_408() -> None:
+    app = Toy()
+
+    async def read(exchange: Exchange) -> None:
+        assert exchange.input is not None
+        try:
+            await exchange.input.read(10)
+        except HTTPError as exc:
+            exchange.fail(exc)
+
+    app.coroutine("/", read, takes_body=False, streams_body=True)
+    with Serving(app, network_timeout=0.2) as other, RawClient(other) as client:
+        client.begin()
+        client.write(post(1))
+        client.wait_for_end(1)
+        assert client.statuses[1] == 408
+        client.write(frame(DATA, END_STREAM, 1))
+        assert client.answers_pings()
+
+
+@pytest.mark.parametrize("first", [frame(PING, 0, 0, bytes(8)), frame(SETTINGS, ACK), get()])
+def test_settings_come_first(serving: Serving, first: bytes) -> None:
+    with RawClient(serving) as client:
+        client.write(PREFACE + first)
+        assert client.goaway_code() == 1
+
+
+def test_an_app_may_answer_a_client_that_has_left() -> None:
+    gate, gone = Gate(), threading.Event()
+    app = Toy()
+
+    def wait(exchange: Exchange) -> None:
+        exchange.when_gone(gone.set)
+        gate(exchange)
+
+    app.thread("/", wait)
+    with Serving(app) as other, RawClient(other) as client:
+        client.begin()
+        client.write(get())
+        assert happens(gate.entered)
+        client.write(frame(RST_STREAM, 0, 1, word(CANCEL)))
+        assert happens(gone)
+        gate.opened.set()
+        client.write(get(3, "/nothing"))
+        client.wait_for_end(3)
+        assert 1 not in client.statuses
+
+
+def test_a_body_of_a_half_closed_client_is_lost() -> None:
+    lost = threading.Event()
+    app = Toy()
+
+    async def read(exchange: Exchange) -> None:
+        assert exchange.input is not None
+        try:
+            await exchange.input.read(10)
+        except HTTPError as exc:
+            lost.set()
+            exchange.fail(exc)
+
+    app.coroutine("/", read, takes_body=False, streams_body=True)
+    with Serving(app) as other, RawClient(other) as client:
+        client.begin()
+        client.write(post(1))
+        client.client.half_close()
+        assert happens(lost)
+        client.wait_for_end(1)
+        assert client.statuses[1] == 400

@@ -212,3 +212,19 @@ def test_an_unknown_protocol_is_refused(serving: Serving) -> None:
 def test_a_handler_that_knows_no_tunnels_never_seems_to_accept(serving: Serving, path: str) -> None:
     with Http2Client(serving) as client:
         assert client.read(connect(client, path)).status == 501
+
+
+def test_the_end_comes_behind_what_waits(serving: Serving, echoes: list[Echo]) -> None:
+    with Http2Client(serving, acknowledge=False) as client:
+        stream = connect(client, "/echo")
+        client.read_head(stream)
+        tunnel = echoes[0].tunnel
+        serving.loop.call_soon_threadsafe(
+            lambda: (tunnel.write(b"x" * 100_000), tunnel.finish())  # type: ignore[func-returns-value]
+        )
+        client.read_some(stream, 65_535)
+        client.h2.increment_flow_control_window(50_000, stream)
+        client.h2.end_stream(stream)
+        client.flush()
+        assert len(client.read(stream).body) == 100_000 - 65_535
+        assert happens(echoes[0].gone)
