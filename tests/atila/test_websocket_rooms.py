@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 
 import pytest
@@ -331,3 +332,47 @@ def test_what_can_not_be_read_from_another_worker_is_logged(log):
         for data in (b"", b"\xc1", b"\x93\x01\x02\x03"):
             wire.deliver("atila.websocket/app", data)
     assert log.text.count("can't be sent") == 3
+
+
+def restless(was, message, room):
+    was.websocket.join(f"topic {message}")
+    was.websocket.leave(f"topic {message}")
+    was.websocket.join("all")
+    return message
+
+
+def test_sockets_come_and_go_while_threads_send():
+    app = new_app()
+    app.route("/ws")(app.websocket(skitai.WS_GROUPCHAT)(restless))
+    over, failures = threading.Event(), []
+
+    def send():
+        while not over.wait(0.0005):
+            app.websocket_broadcast("all", "news")
+            app.websocket_broadcast("1", "news", restless)
+            for number in list(app.websockets._sockets):
+                app.websocket_send(number, "to you")
+
+    def come_and_go(site, name):
+        try:
+            for number in range(12):
+                with site.connect(f"/ws?room={number % 2}") as client:
+                    client.send(f"{name} {number}")
+                    while client.recv() != f"{name} {number}":
+                        pass
+                    if number % 3 == 0:
+                        client.socket.shutdown(socket.SHUT_RDWR)
+        except BaseException as exc:
+            failures.append(exc)
+
+    with sockets_of(app) as site:
+        senders = [threading.Thread(target=send) for _ in range(2)]
+        clients = [threading.Thread(target=come_and_go, args=(site, n)) for n in range(8)]
+        for thread in (*senders, *clients):
+            thread.start()
+        for thread in clients:
+            thread.join(60)
+        over.set()
+        for thread in senders:
+            thread.join(10)
+    assert not failures
