@@ -116,15 +116,15 @@ class Http2Connection:
         self._push()
 
     def eof_received(self) -> bool:
-        streams = self.receiver.streams
-        if not streams or self._lingering:
+        if self._lingering:
             return False
         # As with HTTP/1: the client may only have ended its half, or be gone.
         self._deaf = self._half_closed = True
         self._since = self.server.clock.now
+        streams = self.receiver.streams
         for stream in list(streams.values()):
             stream.half_closed()
-        return True
+        return bool(streams)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True

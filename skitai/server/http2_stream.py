@@ -118,7 +118,11 @@ class Http2Stream(Stream):
         if not self.receiving:
             return
         self.receiving = False
-        if self._tunnel is not None:
+        with self.connection.lock:
+            over = self._over
+        if over:
+            self.connection.finished(self)
+        elif self._tunnel is not None:
             self._tunnel.ended()
         elif self.exchange.input is not None:
             self.exchange.input.lost()
