@@ -99,7 +99,6 @@ FRAMEWORK_INTERFACE = {
     "skitai.tasks.naming",
     "skitai.tasks.task",
     "skitai.tasks.then",
-    "skitai.server.websocket_handshake",
     "skitai.service",
     "skitai.sockets",
     "skitai.sql",
