@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import threading
 import time
 
@@ -352,7 +353,7 @@ def test_nothing_is_left_of_sockets_that_are_gone():
                     client.send("x" * 1000)
                     client.recv(10)
                     if number % 2:
-                        client.socket.close()
+                        client.socket.shutdown(socket.SHUT_RDWR)
         until(lambda: not sockets.connections, "the connections to be forgotten")
         until(lambda: all(peer.ends for peer in sockets.peers), "the ends")
         assert len(sockets.peers) == 40
