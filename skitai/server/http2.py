@@ -25,6 +25,7 @@ FLUSH_SIZE = 64 * 1024
 TURN_SIZE = 1024 * 1024  # bytes of bodies before other connections get their turn
 UNREAD_SIZE = 1024 * 1024  # bytes that wait for a client, before nothing more is read from it
 HALF_CLOSED_SECONDS = 1.0
+ANNOUNCE_SECONDS = 5.0  # of a drain, before a connection that is never idle is told to end
 GOAWAY_SECONDS = 1.0  # from the announcement of the end to the end; streams on their way get in
 
 
@@ -278,7 +279,8 @@ class Http2Connection:
         """A response is complete; any thread, without ``lock``."""
         self._since = self.server.clock.now
         self.receiver.streams.pop(stream.id, None)
-        if (self._ending or self._half_closed) and not self.receiver.streams:
+        ends = self._ending or self._half_closed or self.server.draining
+        if ends and not self.receiver.streams:
             self.server.loop.call_soon_threadsafe(self._advance)
 
     def reset(self, stream: Http2Stream, code: int) -> None:
@@ -313,6 +315,8 @@ class Http2Connection:
             self._transport.close()
         elif self._ending == 2:
             self._shut()
+        elif self.server.draining:
+            self._finish()
 
     def _end(self, code: int, reason: str = "") -> None:
         """Break off, with an error for the client."""
@@ -374,8 +378,8 @@ class Http2Connection:
 
     def _check_ending(self, now: float, waited: float) -> None:
         settings = self.server.settings
-        if self.server.draining:
-            self._say_goodbye()
+        if self.server.draining and not self._ending:
+            self._check_drain(now, waited)
         if not self.receiver.in_block:
             self._block_since = now
         elif now - self._block_since > settings.header_timeout:
@@ -385,6 +389,16 @@ class Http2Connection:
             if now - self._ending_since > GOAWAY_SECONDS:
                 self._finish()
         elif not self.receiver.streams and waited > settings.keep_alive:
+            self._finish()
+
+    def _check_drain(self, now: float, waited: float) -> None:
+        # Clients built on the Python library h2 give up what runs when they see GOAWAY. So it comes
+        # behind the last answer, if there is a last one within some seconds.
+        drained = now - self.server.draining_since
+        if self.receiver.streams:
+            if drained > ANNOUNCE_SECONDS:
+                self._say_goodbye()
+        elif min(waited, drained) > GOAWAY_SECONDS:
             self._finish()
 
     def _check_half(self, now: float, waited: float) -> None:

@@ -6,12 +6,13 @@ import os
 import shutil
 import ssl
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from certificates import make_certificates
-from serving import Serving, Toy, answer
+from serving import Gate, Serving, Toy, answer, happens
 
 from skitai.config import Settings
 from skitai.net.certificates import make_context
@@ -150,3 +151,21 @@ def test_h2load_has_no_failures(clear: str) -> None:
         text=True,
     )
     assert "2000 succeeded, 0 failed, 0 errored" in got.stdout
+
+
+def test_httpx_gets_its_answer_from_a_server_that_drains() -> None:
+    gate = Gate()
+    app = Toy()
+    app.thread("/", gate)
+
+    def drain() -> None:
+        assert happens(gate.entered)
+        serving.server.draining = True
+        serving.server.draining_since = serving.server.clock.now
+        gate.opened.set()
+
+    with Serving(app) as serving, httpx.Client(http1=False, http2=True) as client:
+        draining = threading.Thread(target=drain)
+        draining.start()
+        assert client.get("http://{}:{}".format(*serving.address)).text == "gate"
+        draining.join()

@@ -285,7 +285,34 @@ def test_an_idle_connection_is_closed_in_order_even_if_it_pings() -> None:
         assert client.goaway_code() == 0
 
 
-def test_a_drain_serves_what_has_begun(serving: Serving) -> None:
+def test_a_drain_ends_a_connection_behind_its_last_answer() -> None:
+    gate = Gate()
+    app = Toy()
+    app.thread("/slow", gate)
+    app.loop("/", lambda exchange: answer(exchange, b"late"))
+    with Serving(app) as other, RawClient(other) as client:
+        client.begin()
+        client.write(get(1, "/slow"))
+        assert client.answers_pings()
+        other.loop.call_soon_threadsafe(_drain, other)
+        client.write(get(3))
+        client.wait_for_end(3)
+        assert client.answers_pings()
+        gate.opened.set()
+        client.wait_for_end(1)
+        assert client.wait(GOAWAY).payload == word(3) + word(0)
+        assert client.client.is_closed()
+
+
+def test_a_drain_ends_idle_connections() -> None:
+    with Serving(Toy()) as other, RawClient(other) as client:
+        client.begin()
+        other.loop.call_soon_threadsafe(_drain, other)
+        assert client.goaway_code() == 0
+
+
+def test_a_drain_announces_its_end_to_a_busy_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skitai.server.http2.ANNOUNCE_SECONDS", 0.05)
     opened = threading.Event()
     app = Toy()
 
