@@ -73,7 +73,8 @@ def refusal(directory, source, *words, **environ):
         (
             "ip='1.2.3'",
             [],
-            "address must be an IPv4 or IPv6 address, a host name or unix:/path/of/a.socket, not '1.2.3'",
+            "address must be an IPv4 or IPv6 address, a host name or unix:/path/of/a.socket, "
+            "not '1.2.3'",
         ),
         ("devel='perhaps'", [], "devel must be True or False, not 'perhaps'"),
         ("", ["--thread"], "argument --threads: expected one argument; see serve.py --help"),
