@@ -28,7 +28,9 @@ STREAM_WINDOW = 256 * 1024
 CONNECTION_WINDOW = 1024 * 1024
 HELD_SIZE = 4 * 1024 * 1024  # bytes of bodies nobody reads; then the whole connection waits
 MAX_CONTINUATIONS = 16
-SMALL_UPDATE = 1024  # bytes of a WINDOW_UPDATE that is not worth a frame
+# Bytes of a WINDOW_UPDATE that nobody sends who means well. Not more: some clients answer each DATA
+# frame with one, and apps stream small pieces.
+SMALL_UPDATE = 32
 _REMEMBERED = 16  # header blocks, each of at most so many bytes of fields:
 _REMEMBERED_SIZE = 4096
 _MAX_GAPS = 16

@@ -496,3 +496,26 @@ def test_a_body_of_a_half_closed_client_is_lost() -> None:
         assert happens(lost)
         client.wait_for_end(1)
         assert client.statuses[1] == 400
+
+
+def test_a_client_may_give_back_each_piece_of_a_stream() -> None:
+    app = Toy()
+
+    def stream(exchange: Exchange) -> None:
+        exchange.start(Head(200, "text/plain"))
+        for _ in range(1200):
+            exchange.write(b"x" * 40)
+        exchange.end()
+
+    app.thread("/", stream)
+    with Serving(app) as other, RawClient(other) as client:
+        client.begin()
+        client.write(get())
+        while True:
+            got = client.read()
+            if got.kind == DATA:
+                if got.flags & END_STREAM:
+                    break
+                size = len(got.payload)
+                client.write(window_update(0, size) + window_update(1, size))
+        assert client.answers_pings()
