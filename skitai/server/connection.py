@@ -362,13 +362,7 @@ class Connection:
     def send_file(
         self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
     ) -> None:
-        sender = file_sender(exchange, self._output, descriptor, parts)
-        try:
-            self.start(exchange, head)
-        except BaseException:
-            sender.close()
-            raise
-        self.server.loop.call_soon_threadsafe(sender.run)
+        file_sender(exchange, self._output, descriptor, parts).start(head)
 
     def expect_body(self, exchange: Exchange) -> None:
         with self._output.lock:

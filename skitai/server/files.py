@@ -10,6 +10,7 @@ from skitai.server.exchange import ClientGone
 if TYPE_CHECKING:
     from skitai.net.output import TcpOutput
     from skitai.server.exchange import Exchange
+    from skitai.server.representation import Head
 
 FilePart = bytes | tuple[int, int]
 PIECE_SIZE = 64 * 1024
@@ -26,30 +27,60 @@ def file_sender(
     return FileReader(exchange, descriptor, parts)
 
 
-class FileSender:
-    """Writes literal pieces and byte ranges of a file as the body of a started response.
+class FileBody:
+    """The parts of an open file as the body of a response.
 
-    Everything but the constructor runs on the loop.
+    Everything but the constructor and ``start`` runs on the loop.
 
     Parameters:
-        exchange: its response has been started with the right Content-Length.
-        output: the connection's output.
+        exchange: not answered yet.
         descriptor: an open file, closed at the end.
         parts: bytes to send as they are, or (start, stop) of the file.
     """
 
-    __slots__ = ("_descriptor", "_exchange", "_output", "_parts")
+    __slots__ = ("_descriptor", "_exchange", "_parts")
+
+    def __init__(self, exchange: Exchange, descriptor: int, parts: list[FilePart]) -> None:
+        self._exchange = exchange
+        self._descriptor = descriptor
+        self._parts = [] if exchange.request.method == "HEAD" else list(reversed(parts))
+
+    def start(self, head: Head) -> None:
+        """Begin the response, with the right Content-Length in its head, and go on with ``run``."""
+        try:
+            self._exchange.start(head)
+        except BaseException:
+            self.close()
+            raise
+        self._exchange.channel.server.loop.call_soon_threadsafe(self.run)
+
+    def run(self) -> None:
+        """Send until everything is out, the client is slow, or it is another one's turn."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the file back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class FileSender(FileBody):
+    """Hands the parts to a TCP connection, those of the file with sendfile.
+
+    Parameters:
+        output: the connection's output; for the others see ``FileBody``.
+    """
+
+    __slots__ = ("_output",)
 
     def __init__(
         self, exchange: Exchange, output: TcpOutput, descriptor: int, parts: list[FilePart]
     ) -> None:
-        self._exchange = exchange
+        super().__init__(exchange, descriptor, parts)
         self._output = output
-        self._descriptor = descriptor
-        self._parts = [] if exchange.request.method == "HEAD" else list(reversed(parts))
 
     def run(self) -> None:
-        """Send until everything is out, the client is slow, or it is another one's turn."""
         exchange = self._exchange
         budget = TURN_SIZE
         try:
@@ -71,12 +102,6 @@ class FileSender:
             return
         self.close()
         exchange.end()
-
-    def close(self) -> None:
-        """Give the file back."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
     def _send(self) -> int:
         part = self._parts.pop()
@@ -108,23 +133,12 @@ class FileSender:
         return sent
 
 
-class FileReader:
-    """Writes the same through the exchange, for channels that can't use sendfile.
+class FileReader(FileBody):
+    """Writes the parts through the exchange, for channels that can't use sendfile."""
 
-    Everything but the constructor runs on the loop.
-
-    Parameters: those of ``FileSender``, without the output.
-    """
-
-    __slots__ = ("_descriptor", "_exchange", "_parts")
-
-    def __init__(self, exchange: Exchange, descriptor: int, parts: list[FilePart]) -> None:
-        self._exchange = exchange
-        self._descriptor = descriptor
-        self._parts = [] if exchange.request.method == "HEAD" else list(reversed(parts))
+    __slots__ = ()
 
     def run(self) -> None:
-        """Send until everything is out, the client is slow, or it is another one's turn."""
         exchange = self._exchange
         budget = TURN_SIZE
         try:
@@ -146,12 +160,6 @@ class FileReader:
         self.close()
         if not exchange.gone:
             exchange.end()
-
-    def close(self) -> None:
-        """Give the file back."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
     def _next(self) -> bytes:
         part = self._parts.pop()

@@ -243,13 +243,7 @@ class Http2Stream(Stream):
     def send_file(
         self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
     ) -> None:
-        sender = FileReader(exchange, descriptor, parts)
-        try:
-            self.start(exchange, head)
-        except BaseException:
-            sender.close()
-            raise
-        self.server.loop.call_soon_threadsafe(sender.run)
+        FileReader(exchange, descriptor, parts).start(head)
 
     def expect_body(self, exchange: Exchange) -> None:
         with self.connection.lock:

@@ -124,13 +124,7 @@ class Http3Stream:
     def send_file(
         self, exchange: Exchange, head: Head, descriptor: int, parts: list[FilePart]
     ) -> None:
-        reader = FileReader(exchange, descriptor, parts)
-        try:
-            self.start(exchange, head)
-        except BaseException:
-            reader.close()
-            raise
-        self.server.loop.call_soon_threadsafe(reader.run)
+        FileReader(exchange, descriptor, parts).start(head)
 
     def tunnel(self, exchange: Exchange, head: Head, receiver: Receiver) -> Http3Tunnel:
         if self.over:
