@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -163,6 +164,8 @@ class Worker:
         """Open the port, and the one that redirects to it."""
         settings = self._settings
         tls = make_context(settings, ALPN)
+        if tls is not None:
+            import_module("skitai.server.http2")  # now, not when a browser waits for it
         if tls is not None and self._seat.slot == 0 and (doubt := doubt_about(settings)):
             log.warning("%s", doubt)
         forward = Forward(settings.fws_to, settings.fws_domain)
