@@ -230,7 +230,10 @@ class Mount:
         max_body = self.pref.config.get("MAX_UPLOAD_SIZE")
         hosting = ASGIApplication if interface is Interface.ASGI else WSGIApplication
         devel = os.environ.get(ENVIRONMENT) == DEVEL
-        return hosting(app, self.name, max_body, str(self.target.home), devel)
+        hosted = hosting(app, self.name, max_body, str(self.target.home), devel)
+        if isinstance(hosted, WSGIApplication):
+            hosted.streams_input = bool(self.pref.config.get("STREAM_INPUT"))
+        return hosted
 
     def _prepare(self, app: Any) -> None:
         pref = self.pref

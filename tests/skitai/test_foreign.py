@@ -173,8 +173,11 @@ def test_a_preference_reaches_objects_and_their_config_but_no_functions(service)
 
     def bare(environ, start_response): ...
 
-    assert mounted(service, "/bare", bare, pref).load()._max_body == 10
+    loaded = mounted(service, "/bare", bare, pref).load()
+    assert (loaded._max_body, loaded.streams_input) == (10, False)
     assert vars(bare) == {}
+    pref.config.STREAM_INPUT = True
+    assert mounted(service, "/other", bare, pref).load().streams_input is True
 
 
 def test_a_preference_that_has_no_place_is_an_error_with_the_name_of_the_app(service):
