@@ -99,7 +99,10 @@ class TlsOutput(TcpOutput):
             self.backlog = False
             if not self._send_waiting():
                 return
-        super().resumed()
+            # Still under the lock: the next thread that sends may leave something waiting again.
+            callbacks, self._drained = self._drained, []
+        for callback in callbacks:
+            callback()
 
     def lost(self) -> None:
         with self.lock:
@@ -172,6 +175,7 @@ class TlsTransport:
         "_protocol",
         "_secured",
         "_ssl",
+        "_told",
         "_transport",
         "output",
     )
@@ -192,6 +196,7 @@ class TlsTransport:
         self.output = TlsOutput(transport, loop, self._ssl, outgoing)
         self._secured = False
         self._ended = False  # the client will send no more
+        self._told = False  # and the protocol knows
         self._deaf = False  # our side has said its end: what still comes is not looked at
         self._closing = False
         self._paused = False
@@ -286,6 +291,9 @@ class TlsTransport:
         return self._owed <= MAX_OWED
 
     def _end(self) -> None:
+        if self._told or self._closing:
+            return
+        self._told = True
         if not self._protocol.eof_received():
             self.close()
 
@@ -317,8 +325,12 @@ class TlsTransport:
         """Receive again."""
         self._paused = False
         self._transport.resume_reading()
-        if self._ended and not self._closing:
+        if self._ended and not self._told:
             self._loop.call_soon(self._end)
+
+    def can_write_eof(self) -> bool:
+        """Whether our side can end alone."""
+        return True
 
     def write_eof(self) -> None:
         """End our side behind what was sent; what still comes is dropped."""

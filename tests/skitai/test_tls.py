@@ -13,6 +13,7 @@ from certificates import make_certificates
 from serving import Gate, Serving, Toy, answer, happens, until
 
 from skitai.config import Settings
+from skitai.net import tls as tls_module
 from skitai.net.certificates import make_context
 from skitai.net.tls import MAX_OWED, TlsTransport
 from skitai.server.negotiation import ALPN
@@ -220,6 +221,111 @@ def test_a_tunnel_goes_through_it(app, serving, trust):
         writer.start()
         assert client.take(1 << 20) == LARGE[: 1 << 20]
         writer.join()
+
+
+def test_a_tunnel_is_ended_by_the_server(app, serving, trust):
+    class Farewell(Mirror):
+        def __init__(self, exchange):
+            super().__init__(exchange)
+            self.tunnel.write(b"bye")
+            self.tunnel.finish()
+
+    trust.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    app.loop("/bye", Farewell)
+    with serving.connect() as client:
+        client.socket = trust.wrap_socket(
+            client.socket, server_hostname="localhost", suppress_ragged_eofs=False
+        )
+        client.send("GET /bye HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: websocket")
+        assert client.read_head().status == 101
+        assert client.take(3) == b"bye"
+        assert client.is_closed()
+
+
+def test_the_end_of_a_client_is_told_once(app, serving, trust):
+    told = []
+    over = threading.Event()
+
+    class Counting(Mirror):
+        def ended(self):
+            told.append("ended")
+            self.tunnel.hold()
+            self.tunnel.resume()
+            serving.loop.call_later(0.05, self.tunnel.close)
+
+        def lost(self):
+            over.set()
+
+    app.loop("/count", Counting)
+    with serving.connect() as client:
+        tls_client = HalfClosing(client, trust)
+        tls_client.state.write(
+            b"GET /count HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        tls_client.tried(tls_client.state.unwrap)
+        assert happens(over)
+    assert told == ["ended"]
+
+
+class ClearTls:
+    """Stands for the state of TLS; what it encrypts stays readable."""
+
+    def __init__(self, outgoing):
+        self.write = outgoing.write
+
+
+class StillTransport:
+    """The transport of a socket whose kernel takes everything."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def get_extra_info(self, name):
+        return self.end
+
+    def set_write_buffer_limits(self, high):
+        pass
+
+    def get_write_buffer_size(self):
+        return 0
+
+
+class StillLoop(list):
+    """Callbacks, called when the test says so."""
+
+    call_soon_threadsafe = list.append
+
+
+class MeddlingLock:
+    """A lock behind which another thread comes as soon as it is free."""
+
+    def __init__(self, meddle):
+        self.lock, self.meddle = threading.Lock(), meddle
+
+    def __enter__(self):
+        self.lock.__enter__()
+
+    def __exit__(self, *reason):
+        self.lock.__exit__(*reason)
+        meddle, self.meddle = self.meddle, None
+        if meddle is not None:
+            meddle()
+
+
+def test_a_thread_that_sends_when_the_last_backlog_ends_is_not_overtaken(monkeypatch):
+    for name in ("PIECE_SIZE", "TURN_SIZE"):
+        monkeypatch.setattr(tls_module, name, 4)
+    near, far = socket.socketpair()
+    with near, far:
+        loop, outgoing = StillLoop(), ssl.MemoryBIO()
+        output = tls_module.TlsOutput(StillTransport(near), loop, ClearTls(outgoing), outgoing)
+        assert not output.send(b"aaaabb")
+        output.lock = MeddlingLock(lambda: output.send(b"ccccdd"))
+        loop.pop(0)()
+        output.send(b"ee")
+        while loop:
+            loop.pop(0)()
+        assert far.recv(100) == b"aaaabbccccddee"
 
 
 def test_a_client_that_leaves_is_noticed(serving, trust, gate):
