@@ -77,8 +77,9 @@ class ASGIEndpoint:
 
             self._spawn(exchange, WebSocketCall(exchange).run(self._app, self.scopes))
             return
-        limit = self.max_body
+        limit = None
         if exchange.input is not None:
+            limit = self.max_body
             if limit is None:
                 limit = exchange.channel.server.settings.max_upload_size
             if int(request.headers.get("content-length", "0")) > limit:

@@ -72,6 +72,11 @@ class HTTPCall:
         self._turn = 0  # bytes sent since others had theirs
         self._waiting: asyncio.Future[None] | None = None
 
+    @property
+    def complete(self) -> bool:
+        """The app has given its whole response, or failed to."""
+        return self._ended
+
     async def run(self, app: Callable[..., Any], scope: dict[str, Any]) -> None:
         """Call the app; whatever it does, the exchange is answered."""
         exchange = self._exchange

@@ -107,11 +107,9 @@ class WebSocketCall:
         while not self._messages:
             if self._closed is not None:
                 return self._closed.copy()
-            self._news = self._exchange.channel.server.loop.create_future()
-            try:
-                await self._news
-            finally:
-                self._news = None
+            if self._news is None:
+                self._news = self._exchange.channel.server.loop.create_future()
+            await asyncio.shield(self._news)  # for all who wait; one may be cancelled
         message = self._messages.popleft()
         if self._held and not self._messages:
             self._held = False
@@ -142,8 +140,8 @@ class WebSocketCall:
         if kind == "websocket.accept":
             self._accept(message)
         elif kind == "websocket.close":
-            self._stage = "denied"
             self._exchange.fail(HTTPError(403))
+            self._ended(ABNORMAL, "")
         elif kind == "websocket.http.response.start":
             self._stage = "denied"
             self._denial = HTTPCall(self._exchange, None)
@@ -185,6 +183,8 @@ class WebSocketCall:
         if not kind.startswith("websocket.http."):
             raise RuntimeError(f"{kind!r} can't be sent in a denial response")
         await self._denial.send({**message, "type": kind.removeprefix("websocket.")})
+        if self._denial.complete:
+            self._ended(ABNORMAL, "")
 
     # -- what happens, on the loop
 
@@ -204,9 +204,10 @@ class WebSocketCall:
 
     def _left(self) -> None:
         """The client left before its socket was accepted."""
-        if self._closed is None and self._stage == "connecting":
+        if self._closed is None and self._stage in ("connecting", "denied"):
             self._ended(ABNORMAL, "")
 
     def _tell(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        news, self._news = self._news, None
+        if news is not None:
+            news.set_result(None)

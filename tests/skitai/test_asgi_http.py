@@ -52,6 +52,12 @@ def asked(app, target="/", method="GET", *headers, data=b"", **options):
 # -- the request
 
 
+@pytest.mark.parametrize("options", [{}, {"max_body": 1000}])
+def test_a_request_without_a_body_says_so(options):
+    response = asked(count, **options)
+    assert json.loads(response.body) == [0, 1]
+
+
 def test_a_request_is_described():
     with Serving(ASGIApplication(show, "show")) as serving, serving.connect() as client:
         client.send("GET /b%C3%A9%2F?x=%20&y HTTP/1.1", "Host: shop.example:81", "X-Own: z")

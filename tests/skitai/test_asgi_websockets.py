@@ -116,6 +116,46 @@ def test_an_app_closes(serve):
     assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4001, "enough")
 
 
+DENIAL = [
+    {**start(401), "type": "websocket.http.response.start"},
+    {**body(b"no"), "type": "websocket.http.response.body"},
+]
+
+
+@pytest.mark.parametrize("messages", [[{"type": "websocket.close"}], DENIAL])
+def test_an_app_that_waits_behind_its_refusal_hears_the_end(serve, messages):
+    heard = []
+
+    async def app(scope, receive, send):
+        await receive()
+        await sending(*messages)(scope, receive, send)
+        heard.append(await receive())
+
+    with pytest.raises(InvalidStatus):
+        connect(url(serve(x=app), "/x"))
+    until(lambda: heard, "the app to hear of it")
+    assert heard[0]["type"] == "websocket.disconnect"
+
+
+def test_who_waits_for_a_message_is_not_forgotten_when_another_gives_up(serve):
+    async def app(scope, receive, send):
+        await receive()
+        await send(ACCEPT)
+        impatient = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        patient = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        await send({"type": "websocket.send", "text": "now"})
+        await send({**await patient, "type": "websocket.send"})
+
+    with connect(url(serve(x=app), "/x")) as client:
+        assert client.recv(10) == "now"
+        client.send("back")
+        assert client.recv(10) == "back"
+
+
 def test_a_client_closes(serve):
     seen = []
     over = threading.Event()
