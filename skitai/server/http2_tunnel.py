@@ -54,6 +54,7 @@ class Http2Tunnel:
         self._begun = True
         early, self._early = bytes(self._early), bytearray()
         if early:
+            self.resume()  # first: the receiver may hold it at once
             receiver.received(early)
         if self._ended and not stream.exchange.gone:
             self.ended()

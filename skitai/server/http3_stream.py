@@ -293,6 +293,7 @@ class Http3Stream:
             self._tunnel.receiver.received(data)
         elif self._tunnel is not None or self.exchange.request.protocol:
             self._early.append(data)
+            self.hold()
         else:
             self.exchange.receive(data)
 
@@ -311,6 +312,8 @@ class Http3Stream:
         tunnel = self._tunnel
         if tunnel is None or self.over:
             return
+        if early:
+            self.resume()  # first: the receiver may hold it at once
         for data in early:
             tunnel.receiver.received(data)
         if self.received and not self._finished:

@@ -11,6 +11,7 @@ from serving import Serving, Toy, answer, happens, until
 
 from skitai.server.representation import Head
 from skitai.server.websocket import SocketOptions, WebSocket
+from skitai.wire.http2 import STREAM_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,27 @@ def test_what_comes_before_the_answer_is_kept(serving: Serving, echoes: list[Any
         until(lambda: echoes, "the request")
         serving.loop.call_soon_threadsafe(lambda: echoes.append(Echo(echoes[0])))
         assert client.read(stream).body == b"<earlybye"
+
+
+def test_a_client_that_began_early_may_go_on(serving: Serving, echoes: list[Any]) -> None:
+    with Http2Client(serving) as client:
+        stream = connect(client, "/later")
+        client.send_data(stream, b"early")
+        until(lambda: echoes, "the request")
+        serving.loop.call_soon_threadsafe(lambda: echoes.append(Sink(echoes[0])))
+        client.read_head(stream)
+        client.send_data(stream, bytes(4 * STREAM_WINDOW), ended=True)
+        client.read(stream)
+    assert echoes[1].size == 5 + 4 * STREAM_WINDOW
+
+
+class Sink(Echo):
+    """Counts what comes."""
+
+    size = 0
+
+    def received(self, data: bytes) -> None:
+        self.size += len(data)
 
 
 def test_a_refusal_is_an_answer(serving: Serving) -> None:

@@ -16,6 +16,7 @@ from skitai.server.representation import Head
 from skitai.server.websocket import WebSocket
 from skitai.server.websocket_options import SocketOptions
 from skitai.wire.http3_errors import Code
+from skitai.wire.http3_quic import STREAM_WINDOW
 
 LARGE = os.urandom(1024) * 1024
 
@@ -481,6 +482,39 @@ def test_bytes_go_both_ways_through_a_tunnel(serve, echoes):
     serve(talk)
     assert b"".join(echoes[0].events[:-2]) == b"earlytwo"
     assert echoes[0].events[-2:] == ["ended", "lost"]
+
+
+def test_what_comes_before_a_tunnel_is_accepted_waits_with_the_client(app, serve):
+    waiting, echoes = [], []
+    app.loop("/later", waiting.append)
+    size = 4 * STREAM_WINDOW
+
+    async def talk(client):
+        stream = client.begin("CONNECT", "/later", protocol="websocket", ended=False)
+        client.send(stream, bytes(size))
+        sender = client.quic._streams[stream].sender
+        # What the client could send and the server has confirmed.
+        await asyncio.to_thread(
+            until, lambda: sender._buffer_start >= STREAM_WINDOW, "a full window"
+        )
+        await client.ping()
+        assert sender._buffer_start <= STREAM_WINDOW
+        exchange = waiting[0]
+        loop = exchange.channel.server.loop
+        loop.call_soon_threadsafe(lambda: echoes.append(Sink(exchange)))
+        await asyncio.to_thread(until, lambda: sender._buffer_start > size, "the rest")
+        client.send(stream, b"", True)
+        await client.whole(stream)
+
+    serve(talk)
+    assert sum(map(len, echoes[0].events[:-2])) == size
+
+
+class Sink(Echo):
+    """Keeps what comes."""
+
+    def received(self, data):
+        self.events.append(data)
 
 
 def test_a_tunnel_ends_with_its_client(app, serve, echoes):
