@@ -5,10 +5,10 @@ So any thread encodes at any time, and what repeats is remembered for all connec
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from skitai.wire.fields import NOT_ON_STREAMS, UNSAFE, check_name, check_value
 from skitai.wire.hpack_strings import MAX_REMEMBERED, STATIC_TABLE, encode_number, encode_string
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ for _at, (_name, _value) in enumerate(STATIC_TABLE, 1):
     _NAMES.setdefault(_name, _at)
     _FIELDS[_name, _value] = _at
 
-# The server's own, and those of a connection (RFC 9113, 8.2.2).
-_OURS = frozenset(
-    ("content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
-     "upgrade", "date", "server")
-)  # fmt: skip
 _SECRET = frozenset(("set-cookie", "authorization", "www-authenticate", "proxy-authenticate"))
-_UNSAFE = re.compile(r"[\r\n\x00]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MAX_REMEMBERED = 1024
 
 _heads: dict[tuple[int, str], bytes] = {}
@@ -89,7 +82,7 @@ def encode_fields(fields: list[tuple[str, str]]) -> bytes:
     """A block of name and value pairs, without those that are the server's own.
 
     Raises ``ValueError`` for a name that is no token, for CR, LF or NUL in a value, and for text
-    beyond Latin-1.
+    beyond Latin-1; ``TypeError`` for what is no text.
     """
     known = _fields
     return b"".join([known.get(pair) or _encode_pair(pair) for pair in fields])
@@ -97,12 +90,10 @@ def encode_fields(fields: list[tuple[str, str]]) -> bytes:
 
 def _encode_pair(pair: tuple[str, str]) -> bytes:
     name, value = pair
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"header name {name!r} is not a token")
-    if _UNSAFE.search(value):
-        raise ValueError(f"the value of header {name} has a line break: {value!r}")
+    check_name(name)
+    check_value(name, value)
     lowered = name.lower()
-    if lowered in _OURS:
+    if lowered in NOT_ON_STREAMS:
         return b""
     data = encode_field(lowered, value.strip(" \t"))
     if len(_fields) < _MAX_REMEMBERED and len(data) <= MAX_REMEMBERED and lowered not in _SECRET:
@@ -111,7 +102,7 @@ def _encode_pair(pair: tuple[str, str]) -> bytes:
 
 
 def _encode_start(status: int, content_type: str) -> bytes:
-    if _UNSAFE.search(content_type):
+    if UNSAFE.search(content_type):
         raise ValueError(f"the content type has a line break: {content_type!r}")
     # Boundaries are made for one response each.
     once = len(content_type) > MAX_REMEMBERED or "boundary=" in content_type

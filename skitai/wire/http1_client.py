@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import httptools
 
 from skitai.wire.errors import MalformedResponse
+from skitai.wire.fields import check_fields, check_name, check_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MAX_HEAD = 64 * 1024  # bytes of an answer before its body, interim answers included
 _MAX_NAMES = 1024
@@ -25,7 +26,6 @@ _MAX_NAME_LENGTH = 64  # longer names would only fill the memory
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"(?:/[!-\"$-~]*|\*)")
-_UNSAFE = re.compile(r"[\r\n\x00]")
 # The connection frames messages; a second opinion would let requests be smuggled (RFC 9112, 11.2).
 # There is one connection per hop, and it is ours; 100 (Continue) is not waited for.
 _OURS = frozenset(
@@ -48,7 +48,7 @@ _lower_names: dict[str, str] = {}
 def encode_request(
     method: str,
     target: str,
-    fields: Iterable[tuple[str, str]],
+    fields: Sequence[tuple[str, str]],
     defaults: Iterable[tuple[str, str, str]] = (),
     length: int | None = 0,
     upgrade: str = "",
@@ -65,25 +65,32 @@ def encode_request(
         upgrade: the protocol to go on in; trusted.
 
     Raises ``ValueError`` for anything that is not what RFC 9110 (5.1, 5.5, 9.1) and RFC 9112 (3.2)
-    allow, so that input of users can't add headers or requests.
+    allow, so that input of users can't add headers or requests; ``TypeError`` for a field that is
+    no text.
     """
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"the method {method!r} is not a token")
     if not _TARGET.fullmatch(target):
         raise ValueError(f"the path {target!r} must begin with / and be percent-encoded")
-    lines = [f"{method} {target} HTTP/1.1\r\n"]
+    parts: list[str] = []
     given = set()
     for name, value in fields:
         key = _lower_names.get(name) or _field_name(name)
         if key not in _OURS:
             given.add(key)
-            lines.append(f"{name}: {value}\r\n")
-        elif _UNSAFE.search(value):
-            raise _line_break([(name, value)])
-    # PERF: one look at all values: 10 fields take 2.8 us, with a look at each 6.0 us.
-    text = "".join(lines)
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        raise _line_break(fields)
+            parts += (name, ": ", value, "\r\n")
+        else:
+            check_value(name, value)
+    # PERF: one look at all values: 10 fields take 2.9 us, with a look at each 6.0 us.
+    try:
+        text = "".join(parts)
+    except TypeError:
+        check_fields(fields)
+        raise
+    count = len(parts) // 4
+    if text.count("\n") != count or text.count("\r") != count or "\0" in text:
+        check_fields(fields)
+    lines = [f"{method} {target} HTTP/1.1\r\n", text]
     lines += [f"{name}: {value}\r\n" for key, name, value in defaults if key not in given]
     if length is None:
         lines.append("Transfer-Encoding: chunked\r\n")
@@ -98,14 +105,8 @@ def encode_request(
         raise ValueError(f"headers have no such character: {exc.object[exc.start]!r}") from None
 
 
-def _line_break(fields: Iterable[tuple[str, str]]) -> ValueError:
-    broken = [f"{name}: {value!r}" for name, value in fields if _UNSAFE.search(value)]
-    return ValueError(f"the value of a header has a line break: {', '.join(broken)}")
-
-
 def _field_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"the header name {name!r} is not a token")
+    check_name(name)
     key = name.lower()
     if len(_lower_names) < _MAX_NAMES and len(name) <= _MAX_NAME_LENGTH:
         _lower_names[name] = key

@@ -9,14 +9,12 @@ import re
 from typing import NamedTuple
 
 from skitai.wire.errors import MalformedRequest
+from skitai.wire.fields import OF_CONNECTIONS
 from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
 
 Field = tuple[str, str]
 
 _PSEUDO = frozenset((":method", ":scheme", ":authority", ":path", ":protocol"))
-_OF_CONNECTIONS = frozenset(
-    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
-)
 _ONCE = frozenset(("host", "content-length", "content-type"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}")
@@ -134,7 +132,7 @@ def _sort(fields: list[Field]) -> tuple[dict[str, str], dict[str, str]]:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name[1:] if name[:1] == ":" else name):
         raise BrokenFields("the name of a field is no token in lower case")
-    if name in _OF_CONNECTIONS:
+    if name in OF_CONNECTIONS:
         raise BrokenFields(f"the header {name} is of a connection")
     if len(_names) < _MAX_NAMES and len(name) <= 256:
         _names.add(name)

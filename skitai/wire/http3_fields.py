@@ -6,12 +6,12 @@ HTTP/2.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
 from skitai.wire.dates import format_date
 from skitai.wire.errors import MalformedRequest
+from skitai.wire.fields import NOT_ON_STREAMS, check_name, check_value
 from skitai.wire.http2_requests import check_trailers, read_head
 
 if TYPE_CHECKING:
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from skitai.wire.http2_requests import RequestHead
 
 PROTOCOLS = frozenset(("websocket",))  # what an extended CONNECT may ask for
-
-_OURS = frozenset(
-    (
-        "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
-        "content-length", "date", "server",
-    )
-)  # fmt: skip
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNSAFE = re.compile(r"[\r\n\x00]")
 
 Section = list[tuple[bytes, bytes]]
 
@@ -95,11 +86,13 @@ def encode_head(
         common: fields of every response.
         status: status code to send.
 
-    Raises ``ValueError`` for a name that is no token and a value with CR, LF or NUL.
+    Raises ``ValueError`` for a name that is no token and a value with CR, LF or NUL, ``TypeError``
+    for what is no text.
     """
     section = [(b":status", b"%d" % status), (b"server", b"skitai")]
     if head.content_type:
-        section.append((b"content-type", _value("content-type", head.content_type)))
+        check_value("content-type", head.content_type)
+        section.append((b"content-type", _value(head.content_type)))
     if head.length is not None:
         section.append((b"content-length", b"%d" % head.length))
     section.append((b"date", format_date(int(time.time())).encode("ascii")))
@@ -112,15 +105,13 @@ def encode_fields(fields: list[tuple[str, str]]) -> Section:
     """Fields of an app, without those that are the server's own; raises as ``encode_head``."""
     section = []
     for name, value in fields:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"header name {name!r} is not a token")
+        check_name(name)
+        check_value(name, value)
         key = name.lower()
-        if key not in _OURS:
-            section.append((key.encode("ascii"), _value(name, value)))
+        if key not in NOT_ON_STREAMS:
+            section.append((key.encode("ascii"), _value(value)))
     return section
 
 
-def _value(name: str, value: str) -> bytes:
-    if _UNSAFE.search(value):
-        raise ValueError(f"the value of header {name} has a line break: {value!r}")
+def _value(value: str) -> bytes:
     return value.strip(" \t").encode("latin-1")

@@ -209,7 +209,7 @@ class HttpBackend:
                 request.body_length,
                 request.upgrade,
             )
-        except ValueError as exc:
+        except (TypeError, ValueError) as exc:
             raise request_failure(exc) from exc
 
     async def _perform(
