@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _MAX_KNOWN = 4096
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-# Elements and their pairs of a Forwarded header (RFC 7239, 4): quoted texts may have any separator.
-_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
-_PAIR = re.compile(r'\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^";,\s]*)\s*(?:;|$)')
+# Pairs and elements of a Forwarded header (RFC 7239, 4): quoted texts may have any separator.
+_PAIR = re.compile(r'\s*([A-Za-z0-9_-]+)=("(?:[^"\\]|\\.)*"|[^";,\s]*)\s*(?:;|$)')
+_ELEMENT = re.compile(rf"(?:{_PAIR.pattern})+")
+_MAX_COMMAS = 8  # in quoted texts of an element
 
 
 class Origin(NamedTuple):
@@ -111,7 +112,7 @@ class TrustedProxies:
 
     def _by_standard(self, origin: Origin, headers: dict[str, str]) -> Origin:
         """``Forwarded`` (RFC 7239)."""
-        for element in reversed(_ELEMENT.findall(headers.get("forwarded", ""))):
+        for element in _from_last(headers.get("forwarded", "")):
             pairs = dict(_pairs(element))
             known = parse_address(pairs.get("for", ""))
             if origin.address not in self or not known:
@@ -136,6 +137,25 @@ def parse_address(entry: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return ""
+
+
+def _from_last(text: str) -> Iterator[str]:
+    """The elements from the last to the first, up to one that is malformed.
+
+    Each is the shortest that makes sense: an open quote in what the client has made up must not
+    swallow the element of a proxy.
+    """
+    end = len(text)
+    while end > 0:
+        begin = end
+        for _ in range(_MAX_COMMAS):
+            begin = text.rfind(",", 0, begin)
+            if begin < 0 or _ELEMENT.fullmatch(text[begin + 1 : end]):
+                break
+        if not _ELEMENT.fullmatch(text[begin + 1 : end]):
+            return
+        yield text[begin + 1 : end]
+        end = begin
 
 
 def _pairs(element: str) -> Iterator[tuple[str, str]]:

@@ -150,6 +150,12 @@ def test_the_host_is_believed_only_when_that_is_wanted():
         ('for="1.1.1.1:80", for=9.9.9.9;by=10.0.0.1', Origin("9.9.9.9", "http", "a")),
         ("for=9.9.9.9;proto=https, for=10.0.0.1;proto=http", Origin("9.9.9.9", "https", "a")),
         ('for=9.9.9.9;host="b/c"', Origin("9.9.9.9", "http", "a")),
+        ('for=9.9.9.9;by="_a,_b";x-id=1', Origin("9.9.9.9", "http", "a")),
+        # A client leaves a quote open: what the proxy says behind it counts all the same.
+        ('for=1.1.1.1;x=", for="[2001:db8::1]"', Origin("2001:db8::1", "http", "a")),
+        ('for=1.1.1.1;x=", for=9.9.9.9', Origin("9.9.9.9", "http", "a")),
+        ('for="1.1.1.1, for=9.9.9.9;proto=https', Origin("9.9.9.9", "https", "a")),
+        ('for=1.1.1.1, x=", for=10.0.0.1', Origin("10.0.0.1", "http", "a")),
         ("for=unknown", Origin("127.0.0.1", "http", "a")),
         ('for="_hidden"', Origin("127.0.0.1", "http", "a")),
         ("proto=https", Origin("127.0.0.1", "http", "a")),
