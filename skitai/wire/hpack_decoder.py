@@ -106,6 +106,7 @@ class HeaderDecoder:
             if capacity > TABLE_SIZE:
                 raise CompressionFault("the table can't be that large")
             self._capacity = capacity
+            self.changes += 1
             self._evict(0)
         return at
 

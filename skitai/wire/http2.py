@@ -171,6 +171,8 @@ class Receiver(Generic[S]):
     def refill(self) -> None:
         """Give the client back what it may send; called twice a second."""
         self._allowance.refill()
+        # What was kept back for streams that nobody read, which may have ended.
+        self._give_connection_back(CONNECTION_WINDOW // 2)
 
     def resume(self, stream: S) -> None:
         """Somebody reads again what comes on a stream."""

@@ -215,6 +215,17 @@ def test_a_block_is_read_anew_when_the_table_has_changed() -> None:
     assert targets == ["/a", "/a", "/b", "/b"]
 
 
+def test_a_block_that_sizes_the_table_does_so_each_time() -> None:
+    sink = Sink()
+    plain = block(request())
+    grown, shrunk = b"\x3f\xe1\x1f" + plain, b"\x20" + plain
+    added, named = plain + b"\x40\x01a\x01b", plain + b"\xbe"
+    sink.receiver.feed(START)
+    for at, data in enumerate((grown, shrunk, grown, added, named)):
+        assert fed(sink, headers(data, 2 * at + 1)) is None
+    assert sink.events[-1][3] == {"host": "a", "a": "b"}
+
+
 def test_windows_are_given_back() -> None:
     sink = Sink()
     sink.receiver.feed(START + post())
@@ -257,6 +268,22 @@ def test_many_held_streams_stop_the_connection_until_one_is_read() -> None:
     for stream in list(sink.receiver.streams.values())[:8]:
         sink.receiver.resume(stream)
     assert window_update(0, 0)[:9] in sink.sent
+
+
+def test_held_streams_that_end_leave_the_connection_its_window() -> None:
+    sink = Sink()
+    sink.receiver.feed(START)
+    for stream in range(1, 2 * (HELD_SIZE + CONNECTION_WINDOW) // STREAM_WINDOW, 2):
+        sink.receiver.feed(post(stream))
+        sink.receiver.streams[stream].held = True
+        sink.receiver.feed(frame(DATA, 0, stream, bytes(16384)) * (STREAM_WINDOW // 16384))
+    sink.sent = b""
+    sink.receiver.refill()
+    assert sink.sent == b""
+    for stream in list(sink.receiver.streams):
+        sink.receiver.feed(frame(RST_STREAM, 0, stream, word(8)))
+    sink.receiver.refill()
+    assert sink.sent == window_update(0, CONNECTION_WINDOW)
 
 
 # -- sending
