@@ -32,6 +32,12 @@ COMMANDS = {
     "remove": "stop and disable the service and delete its unit (or: uninstall)",
 }
 SYNONYMS = {"uninstall": "remove"}
+INSTALLING = ("install", "update", "remove", "nginx-conf")
+NGINX_OPTIONS = {
+    "nginx_domain": ("--nginx-conf", "DOMAIN", "collect static files, configure nginx, and end"),
+    "nginx_certificate": ("--nginx-certificate", "FILE", "certificate for nginx, in PEM form"),
+    "nginx_key": ("--nginx-key", "FILE", "its private key"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,11 @@ class CommandLine:
     Attributes:
         settings: only the options that were given, as text, for ``Settings.load``.
         environment: the name chosen by ``--devel`` or ``--deploy``, or None.
-        command: one of `COMMANDS`, or empty to serve in the foreground.
-        dry_run: only print what ``install`` or ``update`` would write.
+        command: one of `COMMANDS`, ``nginx-conf``, or empty to serve in the foreground.
+        dry_run: only print what would be written.
+        force: what was edited may be replaced.
         disable_static: leave static files to somebody else.
+        nginx_domain, nginx_certificate, nginx_key: for the configuration of nginx.
         words: all of them but the command.
     """
 
@@ -53,6 +61,15 @@ class CommandLine:
     dry_run: bool = False
     disable_static: bool = False
     words: tuple[str, ...] = ()
+    force: bool = False
+    nginx_domain: str = ""
+    nginx_certificate: str = ""
+    nginx_key: str = ""
+
+    @property
+    def installs(self) -> bool:
+        """Whether it is about the service on this machine, and not about a process."""
+        return self.command in INSTALLING
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +104,9 @@ def parse(
     given, extras = parser.parse_known_args(argv)
     words = [word for word in extras if word != "--"]
     command = _take_command(words, given, own)
+    nginx = {name: getattr(given, name) for name in NGINX_OPTIONS if name in given}
+    if nginx and command != "nginx-conf":
+        raise ConfigError("--nginx-certificate and --nginx-key need --nginx-conf=DOMAIN")
     for word in words:
         _refuse(word, own)
     settings = {key: value for key, value in vars(given).items() if key in SETTING_FIELDS}
@@ -97,6 +117,8 @@ def parse(
         "dry_run" in given,
         "disable_static" in given,
         _without_command(argv, command),
+        "force" in given,
+        **nginx,
     )
 
 
@@ -105,6 +127,8 @@ def _take_command(words: list[str], given: argparse.Namespace, own: Sequence[Own
     found = [word for word in words if word in COMMANDS or word in SYNONYMS]
     if "background" in given:
         found.append("start")
+    if "nginx_domain" in given:
+        found.append("nginx-conf")
     if len(found) > 1:
         raise ConfigError(f"commands {found[0]!r} and {found[1]!r}: give one")
     words[:] = [word for word in words if word not in found and not (own and word[0] != "-")]
@@ -116,8 +140,9 @@ def _without_command(argv: Sequence[str], command: str) -> tuple[str, ...]:
     if not command:
         return tuple(argv)
     names = {command, "-d", *(old for old, new in SYNONYMS.items() if new == command)}
-    last = max(at for at, word in enumerate(argv) if word in names)
-    return tuple(word for at, word in enumerate(argv) if at != last and word != "--dry-run")
+    last = max((at for at, word in enumerate(argv) if word in names), default=-1)
+    once = ("--dry-run", "--force")
+    return tuple(word for at, word in enumerate(argv) if at != last and word not in once)
 
 
 def peek_environment(argv: Sequence[str]) -> str | None:
@@ -215,8 +240,11 @@ def _build_parser(
         "--disable-static", action="store_true", help="leave static files to a server in front"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print what install or update would write"
+        "--dry-run", action="store_true", help="print what would be written, and do nothing"
     )
+    parser.add_argument("--force", action="store_true", help="replace what was edited, too")
+    for dest, (flag, metavar, about) in NGINX_OPTIONS.items():
+        parser.add_argument(flag, dest=dest, metavar=metavar, help=about)
     return parser
 
 
@@ -226,6 +254,7 @@ def _refuse(word: str, own: Sequence[OwnOption]) -> NoReturn:
     option = word.partition("=")[0]
     known = [name for name, item in SETTING_FIELDS.items() if item.metadata["option"]]
     known += [flag.lstrip("-") for one in own for flag in one.flags]
-    known += ["deploy", "disable-static", "dry-run", "help"]
+    known += ["deploy", "disable-static", "dry-run", "force", "help"]
+    known += [flag.lstrip("-") for flag, _, _ in NGINX_OPTIONS.values()]
     hint = closest(option.lstrip("-"), [*known, *ALIASES], prefix="--")
     raise ConfigError(f"unknown option {option!r}: {hint}")

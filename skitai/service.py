@@ -395,9 +395,7 @@ class Service:
         if seat is not None:
             occupy(seat, serve, settings.name)
         if line.command:
-            return self._carry_out(
-                line, settings, named=bool({**conf, **line.settings}.get("name"))
-            )
+            return self._carry_out(line, settings, bool({**conf, **line.settings}.get("name")))
         from skitai.commands.daemon import hold_lock, refuse_second
         from skitai.net.openings import open_listeners, open_udp
         from skitai.supervisor.master import Supervisor
@@ -419,12 +417,10 @@ class Service:
         )
         return master.run()
 
-    def _carry_out(self, line: CommandLine, settings: Settings, *, named: bool) -> int:
+    def _carry_out(self, line: CommandLine, settings: Settings, named: bool) -> int:
         from skitai.commands.dispatch import Launch, carry_out
 
-        command = start_command(line.words)
-        launch = Launch(settings, self.directory, command, named)
-        return carry_out(line.command, launch, dry_run=line.dry_run)
+        return carry_out(line, Launch(self, settings, start_command(line.words), named))
 
     def _settle(self, conf: dict[str, Any], line: CommandLine) -> Settings:
         """Decide settings and environment, check what was mounted, go to the script's directory."""
@@ -439,9 +435,10 @@ class Service:
             devel=devel,
         )
         settings = self._with_files(settings)
-        check_owner(settings.user, settings.group)
+        if not line.installs:
+            check_owner(settings.user, settings.group)
         self._check_mounts()
-        self._static_disabled = line.disable_static
+        self._static_disabled = line.disable_static and not line.nginx_domain
         os.environ[ENVIRONMENT] = environment
         put_first(self.directory)
         os.chdir(self.directory)
@@ -467,8 +464,9 @@ class Service:
 
         def serve(seat: WorkerSeat) -> int:
             log.install(f"w{seat.slot}")
+            credentials = worker.load_credentials(settings)
             become(settings.user, settings.group)
-            return worker.serve(self, settings, seat)
+            return worker.serve(self, settings, seat, credentials)
 
         return serve
 

@@ -11,7 +11,9 @@ import gc
 import logging
 import signal
 import sys
+from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -36,7 +38,8 @@ from skitai.tasks.loops import TaskLoop
 from skitai.upstream.upstreams import Upstreams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from ssl import SSLContext
 
     from skitai.config import Settings
     from skitai.handlers.interface import Endpoint
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from skitai.server.http3 import Http3Listener
     from skitai.service import Service
     from skitai.supervisor.seats import WorkerSeat
+    from skitai.wire.http3_identity import Identity
 
 log = logging.getLogger("skitai")
 
@@ -58,13 +62,70 @@ CANCEL_SECONDS = 1.0
 STOP_SECONDS = 1.5
 
 
-def serve(service: Service, settings: Settings, seat: WorkerSeat) -> int:
+@dataclass(frozen=True)
+class Credentials:
+    """What the service shows clients: read by root, before a worker becomes somebody else.
+
+    Attributes:
+        tls: for TCP; None without a certificate.
+        identity: for HTTP/3.
+        doubt: what is wrong with the certificate, if it is known.
+    """
+
+    tls: SSLContext | None = None
+    identity: Identity | None = None
+    doubt: str = ""
+
+
+def load_credentials(settings: Settings) -> Credentials:
+    """Read the files of the settings. Raises ``ConfigError`` when they can't be used."""
+    tls = make_context(settings, ALPN)
+    if tls is None:
+        return Credentials()
+    identity = None
+    if settings.quic:
+        from skitai.wire.http3_identity import load_identity
+
+        identity = load_identity(settings.certfile, settings.keyfile, settings.passphrase)
+    return Credentials(tls, identity, doubt_about(settings))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is mounted, as it is known when all apps have run their hooks.
+
+    Attributes:
+        statics: directories of static files, in the order they are asked.
+        media: those of uploaded files among them.
+        hosts: all hosts that something is mounted for, ``default`` among them.
+        max_body: bytes of the largest body that any app takes.
+    """
+
+    statics: Sequence[StaticMount]
+    media: frozenset[Path]
+    hosts: tuple[str, ...]
+    max_body: int
+
+
+def survey(service: Service, settings: Settings, seat: WorkerSeat) -> Survey:
+    """Make the apps as a worker does, without serving, and see what is mounted.
+
+    Raises as they do in a worker.
+    """
+    worker = Worker(service, settings, seat, Credentials())
+    try:
+        return uvloop.new_event_loop().run_until_complete(worker.survey())
+    finally:
+        worker.unload()
+
+
+def serve(service: Service, settings: Settings, seat: WorkerSeat, credentials: Credentials) -> int:
     """Run a worker until it is told to stop.
 
     Returns the exit code: 0 after a drain, 1 after a crash, 2 when it could not start.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
-    worker = Worker(service, settings, seat)
+    worker = Worker(service, settings, seat, credentials)
     try:
         return uvloop.new_event_loop().run_until_complete(worker.run())
     except SkitaiError as exc:
@@ -97,12 +158,20 @@ class Worker:
         service: what is mounted.
         settings: limits, timeouts, number of threads.
         seat: sockets and pipes from the supervisor.
+        credentials: of the port.
     """
 
-    def __init__(self, service: Service, settings: Settings, seat: WorkerSeat) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        seat: WorkerSeat,
+        credentials: Credentials,
+    ) -> None:
         self._service = service
         self._settings = settings
         self._seat = seat
+        self._credentials = credentials
         self._stop = asyncio.Event()
         self._loaded: list[Mount] = []
         self._pool: ThreadPool | None = None
@@ -118,19 +187,8 @@ class Worker:
             self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
         if settings.access_log and sys.stdout is not None:  # None: closed by whoever started us
             self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
-        service = self._service
-        self._upstreams = Upstreams(
-            TaskLoop(loop),
-            service.aliases,
-            service.shared,
-            service.locks,
-            service.executors,
-            service.results,
-        )
         bus = Bus(loop)
-        await self._load_apps(
-            Peers(loop, self._seat.reloading, settings.max_upload_size, self._upstreams, bus)
-        )
+        await self._load_apps(self._make_peers(loop, bus))
         dispatcher = self._build()
         for mount in self._loaded:
             await asyncio.to_thread(mount.begin, loop)
@@ -151,23 +209,66 @@ class Worker:
             log.warning("requests were still running after %s s", settings.drain_timeout)
         if http3 is not None:
             http3.stop()
+        await self._end(bus)
+        return 0
+
+    async def survey(self) -> Survey:
+        """Start all apps without a port, see what is mounted, and end them."""
+        loop = asyncio.get_running_loop()
+        bus = Bus(loop)
+        try:
+            await self._load_apps(self._make_peers(loop, bus))
+            return self._look_around()
+        finally:
+            await self._end(bus)
+
+    def _make_peers(self, loop: asyncio.AbstractEventLoop, bus: Bus) -> Peers:
+        service = self._service
+        self._upstreams = Upstreams(
+            TaskLoop(loop),
+            service.aliases,
+            service.shared,
+            service.locks,
+            service.executors,
+            service.results,
+        )
+        limit = self._settings.max_upload_size
+        return Peers(loop, self._seat.reloading, limit, self._upstreams, bus)
+
+    async def _end(self, bus: Bus) -> None:
+        """End the apps, and what they use."""
         await asyncio.to_thread(self._unload_apps)
         await bus.close()
-        await asyncio.to_thread(self._upstreams.stop, STOP_SECONDS)
+        if self._upstreams is not None:
+            await asyncio.to_thread(self._upstreams.stop, STOP_SECONDS)
         await _end_tasks()
-        await self._upstreams.close()
-        return 0
+        if self._upstreams is not None:
+            await self._upstreams.close()
+
+    def _look_around(self) -> Survey:
+        statics = self._service.static_mounts()
+        mounts = self._service.mounts
+        configs = [source.config for mount in mounts for source in mount.configurables()]
+        media = {Path(config["MEDIA_ROOT"]) for config in configs if config.get("MEDIA_ROOT")}
+        limits = [config.get("MAX_UPLOAD_SIZE") or 0 for config in configs]
+        named = [*(static.hosts for static in statics), *(mount.hosts for mount in mounts)]
+        return Survey(
+            statics,
+            frozenset(media),
+            tuple(dict.fromkeys(host for hosts in named for host in hosts)),
+            max(self._settings.max_upload_size, *limits, 0),
+        )
 
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, dispatch: Callable[[Exchange], None]
     ) -> list[Server]:
         """Open the port, and the one that redirects to it."""
         settings = self._settings
-        tls = make_context(settings, ALPN)
+        tls = self._credentials.tls
         if tls is not None:
             import_module("skitai.server.http2")  # now, not when a browser waits for it
-        if tls is not None and self._seat.slot == 0 and (doubt := doubt_about(settings)):
-            log.warning("%s", doubt)
+        if self._credentials.doubt and self._seat.slot == 0:
+            log.warning("%s", self._credentials.doubt)
         forward = Forward(settings.fws_to, settings.fws_domain)
         main = Server(loop, settings, forward.guard(dispatch), self._access_log, tls)
         if settings.hsts:
@@ -185,13 +286,12 @@ class Worker:
 
     def _listen_http3(self, server: Server, bus: Bus) -> Http3Listener | None:
         """Serve HTTP/3 beside the others, if this worker has a part of its port."""
-        settings, seat = self._settings, self._seat
-        if seat.udp is None:
+        seat = self._seat
+        identity = self._credentials.identity
+        if seat.udp is None or identity is None:
             return None
         from skitai.server.http3 import Http3Listener  # an extra, which takes 150 ms to import
-        from skitai.wire.http3_identity import load_identity
 
-        identity = load_identity(settings.certfile, settings.keyfile, settings.passphrase)
         http3 = Http3Listener(server, seat.udp, identity, bus, seat.workers)
         http3.start()
         return http3

@@ -60,7 +60,9 @@ ROOMS: dict[str, set[str]] = {
         "preference", "targets", "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
-    "commands": {"errors", "config", "privileges", "supervisor", "testing"},
+    "commands": {
+        "errors", "config", "privileges", "server", "handlers", "worker", "supervisor", "testing",
+    },
     "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from skitai.commands.running import RunningService, write_facts
-from skitai.errors import StartupError
+from skitai.errors import ConfigError, StartupError
 from skitai.supervisor.master import STOP_MARGIN
 from skitai.supervisor.notify import SOCKET_VARIABLE
 
@@ -174,7 +174,10 @@ def refuse_second(name: str, directory: Path) -> None:
         directory: of the script; another one may have a service of the same name.
     """
     running = RunningService(name)
-    pid = running.pid()
+    try:
+        pid = running.pid()
+    except ConfigError:
+        return  # nothing can have been started in the background from there
     if pid is not None and running.facts().get("directory") == str(directory):
         raise StartupError(f"{name} runs in the background, pid {pid}: stop it first")
 

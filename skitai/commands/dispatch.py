@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from skitai.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from skitai.config import Settings
-
-INSTALLING = ("install", "update", "remove")
+    from skitai.options import CommandLine
+    from skitai.service import Service
 
 
 @dataclass(frozen=True)
@@ -20,45 +18,55 @@ class Launch:
     """How a service is started.
 
     Attributes:
+        service: what is mounted, and where its launch script is.
         settings: decided, also its name.
-        directory: of the launch script.
         command: interpreter, script and options, without the command; None for a script that is
             not in a file.
         named: the script or the command line gives the name.
     """
 
+    service: Service
     settings: Settings
-    directory: Path
     command: list[str] | None
     named: bool
 
 
-def carry_out(command: str, launch: Launch, *, dry_run: bool = False) -> int:
-    """Carry out one of ``options.COMMANDS``; the exit code.
+def carry_out(line: CommandLine, launch: Launch) -> int:
+    """Carry out the command of a command line; the exit code.
 
     Raises ``ConfigError`` or ``StartupError`` for what can't be done.
     """
     if launch.command is None:
-        raise ConfigError(f"{command} needs a script in a file, this one is not")
-    if command in INSTALLING:
+        raise ConfigError(f"{line.command} needs a script in a file, this one is not")
+    if line.installs and not launch.named:
+        raise ConfigError(
+            f"{line.command} needs a name for the service: give skitai.run(name='myapp') or --name"
+        )
+    if line.nginx_domain:
+        return _write_nginx(line, launch)
+    if line.installs:
         from skitai.commands.installation import Installation
 
-        if not launch.named:
-            raise ConfigError(
-                f"{command} needs a name for the service: give skitai.run(name='myapp') or --name"
-            )
-        settings = launch.settings
         installation = Installation(
-            settings,
-            launch.directory,
+            launch.settings,
+            launch.service.directory,
             launch.command,
-            user=settings.user,
-            group=settings.group,
-            dry=dry_run,
+            dry=line.dry_run,
+            force=line.force,
         )
-        done: int = getattr(installation, command)()
+        done: int = getattr(installation, line.command)()
         return done
     from skitai.commands.daemon import Daemon
 
-    code: int = getattr(Daemon(launch.settings, launch.command), command)()
+    code: int = getattr(Daemon(launch.settings, launch.command), line.command)()
     return code
+
+
+def _write_nginx(line: CommandLine, launch: Launch) -> int:
+    from skitai.commands.nginx import NginxFront, Wish
+    from skitai.supervisor.seats import NO_SEAT
+    from skitai.worker import survey
+
+    wish = Wish(line.nginx_domain, line.nginx_certificate, line.nginx_key, line.force, line.dry_run)
+    front = NginxFront(launch.settings, launch.service.directory, wish)
+    return front.write(survey(launch.service, launch.settings, NO_SEAT))

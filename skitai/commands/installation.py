@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-import getpass
+import contextlib
 import grp
 import os
+import pwd
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skitai.commands.unit import MARK, Owner, unit_text
-from skitai.errors import StartupError
+from skitai.commands.unit import Owner, unit_text
+from skitai.commands.written_files import Condition, condition_of, refuse_changed
+from skitai.errors import ConfigError, StartupError
 from skitai.privileges import find_group, find_user
 
 if TYPE_CHECKING:
@@ -29,13 +32,12 @@ class Installation:
     """The unit of a service.
 
     Parameters:
-        settings: of the service; without a name given there is nothing to install.
+        settings: of the service; ``user`` and ``group`` are whom it runs as, empty for who
+            installs it.
         directory: of the launch script.
         command: interpreter, script and the options to keep; absolute.
-        user, group: whom the service runs as; empty for who installs it.
         dry: print what would be done.
-
-    Raises ``ConfigError`` for a user or group that does not exist.
+        force: a unit that was edited may be replaced or removed.
     """
 
     def __init__(
@@ -44,57 +46,90 @@ class Installation:
         directory: Path,
         command: list[str],
         *,
-        user: str = "",
-        group: str = "",
         dry: bool = False,
+        force: bool = False,
     ) -> None:
         self.name = settings.name
         self._units = Path(os.environ.get(UNITS_VARIABLE) or UNITS)
         self.path = self._units / f"{self.name}.service"
-        self._dry = dry
-        environ = {
-            name: os.environ[name] for name in ("SKITAIENV", "STATIC_ROOT") if name in os.environ
-        }
-        owner = find_owner(user, group)
-        self._text = unit_text(settings, directory, command, owner, environ)
+        self._settings, self._directory, self._command = settings, directory, command
+        self._dry, self._force = dry, force
 
     def install(self) -> int:
-        """Write the unit and enable it. Raises ``StartupError`` when there is one."""
-        if self.path.exists() and not self._dry:
+        """Write the unit and enable it.
+
+        Raises ``StartupError`` when there is one or it can't be written, ``ConfigError`` for a
+        user or group that does not exist; nothing has been written then.
+        """
+        text = self._text()
+        if not self._dry and condition_of(self.path) is not Condition.MISSING:
             raise StartupError(f"{str(self.path)!r} exists: use update to write it anew")
-        return self._write(enable=True)
+        return self._write(text, enable=True)
 
     def update(self) -> int:
-        """Write the unit anew. Raises ``StartupError`` when there is none, or not one of ours."""
+        """Write the unit anew; raises as ``install``, and for one that is not there or not ours."""
+        text = self._text()
         if not self._dry:
             self._check_ours()
-        return self._write(enable=False)
+        return self._write(text, enable=False)
 
     def remove(self) -> int:
         """Stop and disable the service and delete its unit. Raises ``StartupError`` if there is
         none, or not one of ours."""
         self._check_ours()
+        self._check_tools()
         self._systemctl("disable", "--now", f"{self.name}.service")
         self._run(["rm", "-f", str(self.path)])
         self._systemctl("daemon-reload")
-        self._say(f"removed {self.path}")
+        if not self._dry:
+            self._say(f"removed {self.path}")
         return 0
 
-    def _check_ours(self) -> None:
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise StartupError(f"there is no {str(self.path)!r}: use install") from None
-        except OSError as exc:
-            raise StartupError(f"{str(self.path)!r} can't be read: {exc.strerror}") from exc
-        if not text.startswith(MARK):
-            raise StartupError(f"{str(self.path)!r} was not written by install: it is left alone")
+    def _text(self) -> str:
+        owner = find_owner(self._settings.user, self._settings.group)
+        environ = {
+            name: os.environ[name] for name in ("SKITAIENV", "STATIC_ROOT") if name in os.environ
+        }
+        return unit_text(self._settings, self._directory, self._command, owner, environ)
 
-    def _write(self, *, enable: bool) -> int:
+    def _check_ours(self) -> None:
+        instead = f"in a drop-in (systemctl edit {self.name})"
+        if refuse_changed(self.path, force=self._force, instead=instead) is Condition.MISSING:
+            raise StartupError(f"there is no {str(self.path)!r}: use install")
+
+    def _check_tools(self) -> None:
+        """Look for what is needed before anything is done."""
         if self._dry:
-            print(f"# {self.path}\n{self._text}", end="")
+            return
+        if not self._units.is_dir():
+            raise StartupError(
+                f"unit directory {str(self._units)!r} does not exist: is systemd installed here? "
+                f"{UNITS_VARIABLE} names another"
+            )
+        if self._units == UNITS and shutil.which("systemctl") is None:
+            raise StartupError("systemctl is not installed on this machine: it has no systemd")
+        if self._needs_sudo() and shutil.which("sudo") is None:
+            raise StartupError(
+                f"{str(self._units)!r} can't be written and sudo is not installed: do it as root"
+            )
+
+    def _needs_sudo(self) -> bool:
+        return os.geteuid() != 0 and not os.access(self._units, os.W_OK)
+
+    def _write(self, text: str, *, enable: bool) -> int:
+        if self._dry:
+            print(f"# {self.path}\n{text}", end="")
             return 0
-        self._run(["tee", str(self.path)], self._text)
+        self._check_tools()
+        fresh = f"{self.path}.new"  # renamed, so that a full disk leaves no half of a unit
+        try:
+            self._run(["tee", fresh], text)
+            self._run(["chmod", "644", fresh])
+            self._run(["mv", "-f", fresh, str(self.path)])
+        except StartupError:
+            with contextlib.suppress(StartupError):
+                self._run(["rm", "-f", fresh])
+            raise
         self._systemctl("daemon-reload")
         if enable:
             self._systemctl("enable", f"{self.name}.service")
@@ -111,12 +146,9 @@ class Installation:
         if self._dry:
             self._say("would run: " + " ".join(command))
             return
-        if os.geteuid() != 0 and not os.access(self._units, os.W_OK):
+        if self._needs_sudo():
             command = ["sudo", *command]
-        try:
-            done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-        except FileNotFoundError as exc:
-            raise StartupError(f"{command[0]} is not installed on this machine") from exc
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
             why = done.stderr.strip() or f"exit code {done.returncode}"
             raise StartupError(f"{' '.join(command)} failed: {why}")
@@ -134,6 +166,10 @@ def find_owner(user: str, group: str) -> Owner:
 
     Raises ``ConfigError`` when there is no such user or group.
     """
-    entry = find_user(user or os.environ.get("SUDO_USER") or getpass.getuser())
+    try:
+        name = user or os.environ.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise ConfigError(f"user number {os.geteuid()} has no name: give one with --user") from None
+    entry = find_user(name)
     found = grp.getgrgid(find_group(group) if group else entry.pw_gid)
     return Owner(entry.pw_name, found.gr_name)

@@ -53,7 +53,8 @@ class RunningService:
     def pid(self) -> int | None:
         """The master's process id; None when the service does not run in the background."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            # For reading only: a home that can't be written is no reason not to know.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         except OSError as exc:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skitai.commands.written_files import sealed
+from skitai.errors import ConfigError
 from skitai.supervisor.master import STOP_MARGIN
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 WATCHDOG_SECONDS = 30
 RESTART_SECONDS = 2
 HIGHEST_PRIVILEGED_PORT = 1023
-MARK = "# written by skitai"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 # What is taken away from every service: an app that needs one of these has a drop-in for it
@@ -61,7 +62,14 @@ def unit_text(
         command: interpreter, script and the options to keep; absolute.
         owner: whom it runs as.
         environ: variables that it needs.
+
+    Raises ``ConfigError`` for a directory that a unit can't name.
     """
+    if re.search(r"[\x00-\x1f\x7f]|\\$", str(directory)):
+        raise ConfigError(
+            f"directory {str(directory)!r} can't be named in a unit: give it another name, without "
+            "control characters and without a backslash at its end"
+        )
     service = [
         "Type=notify",
         "NotifyAccess=main",
@@ -69,7 +77,7 @@ def unit_text(
         f"Group={owner.group}",
         f"WorkingDirectory={_specifiers(str(directory))}",
         *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(environ.items())),
-        f"ExecStart={' '.join(_quoted(word) for word in command)}",
+        f"ExecStart={_command_line(command)}",
         "ExecReload=/bin/kill -HUP $MAINPID",
         "KillMode=mixed",
         f"TimeoutStopSec={settings.drain_timeout + 2 * STOP_MARGIN:g}",
@@ -84,7 +92,6 @@ def unit_text(
     if 0 < settings.port <= HIGHEST_PRIVILEGED_PORT and owner.user != "root":
         service.append("AmbientCapabilities=CAP_NET_BIND_SERVICE")
     lines = [
-        f"{MARK}: {os.path.basename(command[1])} update writes it anew",
         "[Unit]",
         f"Description={settings.name}",
         "Wants=network-online.target",
@@ -96,16 +103,24 @@ def unit_text(
         "[Install]",
         "WantedBy=multi-user.target",
     ]
-    return "\n".join(lines) + "\n"
+    script = os.path.basename(command[1]).replace("\n", " ")
+    return sealed("\n".join(lines) + "\n", f"{script} update writes it anew")
+
+
+def _command_line(words: list[str]) -> str:
+    """Words as they are; a colon lets systemd 244 and newer leave ``$`` alone."""
+    plain = ":" if any("$" in word for word in words) else ""
+    return plain + " ".join(_quoted(word) for word in words)
 
 
 def _quoted(word: str) -> str:
-    """One word of a command line or an assignment (man systemd.service, command lines)."""
+    """One word of a command line or an assignment (man systemd.syntax, quoting)."""
     word = _specifiers(word)
     if _PLAIN.fullmatch(word):
         return word
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'.replace("$", "$$")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = re.sub(r"[\x01-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", escaped)
+    return f'"{escaped}"'
 
 
 def _specifiers(text: str) -> str:

@@ -104,6 +104,10 @@ class WorkerSeat:
         return {**base, SEAT_VARIABLE: json.dumps(seat)}
 
 
+NO_SEAT = WorkerSeat(slot=0, sockets=[], alive_fd=-1, report_fd=-1)
+"""For a process that starts the apps like a worker, and serves nobody."""
+
+
 def seat_from_environment() -> WorkerSeat | None:
     """Take the seat that this process was started for; ``None`` in any other process.
 

@@ -52,7 +52,8 @@ def test_unknown_option_gets_the_closest_name():
 def test_unknown_option_without_a_neighbour_gets_the_list():
     assert error_of("--zzz") == (
         "unknown option '--zzz': known are --address, --deploy, --devel, --disable-static, "
-        "--dry-run, --group, --help, --ip, --name, --port, --quic, --threads, --user, --workers"
+        "--dry-run, --force, --group, --help, --ip, --name, --nginx-certificate, --nginx-conf, "
+        "--nginx-key, --port, --quic, --threads, --user, --workers"
     )
     assert "--port" in error_of("-x")
 
