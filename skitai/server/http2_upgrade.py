@@ -45,7 +45,7 @@ def speak_http2(
     headers = {key: text for key, text in request.headers.items() if key not in _OF_UPGRADE}
     head = RequestHead("GET", request.target, request.path, request.query, headers)
     settings = read_upgrade_settings(request.headers.get("http2-settings")) or {}
-    successor = Http2Connection(server)
+    successor = Http2Connection(server, exchange.channel.scheme)
     server.replaced(connection, successor)
     transport.set_protocol(successor)
     successor.connection_made(transport, output)

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 from certificates import make_certificates
+from http2_raw import DATA, PREFACE, RawClient, settings
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import Serving, Toy, answer
@@ -119,6 +120,16 @@ def test_the_header_may_come_with_the_request_and_say_that_the_client_used_tls(a
     with Serving(app, proxy_protocol=True) as serving, serving.connect() as client:
         client.write(binary(V4 + tls_note(1)) + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.read().body == b"https 192.0.2.7 4711"
+
+
+def test_what_it_says_holds_for_a_client_that_upgrades_to_http2(app):
+    with Serving(app, proxy_protocol=True) as serving, RawClient(serving) as client:
+        client.write(binary(V4 + tls_note(1)))
+        offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+        client.client.send("GET / HTTP/1.1", "Host: a", *offer)
+        assert client.client.read_head().status == 101
+        client.write(PREFACE + settings())
+        assert client.wait(DATA, 1).payload == b"https 192.0.2.7 4711"
 
 
 def test_a_proxy_that_speaks_for_itself_keeps_its_address(app):
