@@ -127,14 +127,17 @@ class TrustedProxies:
 
 
 def parse_address(entry: str) -> str:
-    """The IP address of an entry of these headers, without brackets and port; empty for none."""
+    """The IP address of an entry of these headers, without brackets and port; empty for none.
+
+    The zone of an IPv6 address means nothing elsewhere, and could be any text.
+    """
     text = entry.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ipaddress.ip_address(text))
+        return str(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return ""
 

@@ -32,6 +32,7 @@ FORWARDING = ("forwarded_header", "forwarded_host")
         (LONELY, None, LONELY),
         ("127.0.0.1", None, "127.0.0.1"),
         # one proxy of ours, on this machine or in its network
+        ("127.0.0.1", 'fe80::1%eth0" \x1b', "fe80::1"),
         ("127.0.0.1", "9.9.9.9", "9.9.9.9"),
         ("10.0.0.1", "9.9.9.9", "9.9.9.9"),
         ("::1", "9.9.9.9", "9.9.9.9"),
