@@ -333,6 +333,7 @@ class Http3Stream:
             return
         self.over = True
         self._queue.clear()
+        self._connection.quic.held.discard(self._number)
         exchange = self.exchange
         if not self._finished:
             exchange.lost()

@@ -133,6 +133,7 @@ class Http3:
     def reset(self, stream: int) -> None:
         """The client has broken a stream off."""
         self._requests.pop(stream, None)
+        self._type_rests.pop(stream, None)
         if self._types.pop(stream, None) in (_CONTROL, _ENCODER, _DECODER):
             raise Http3Error(Code.CLOSED_CRITICAL_STREAM, "a critical stream was reset")
 

@@ -518,6 +518,24 @@ def test_what_comes_before_a_tunnel_is_accepted_waits_with_the_client(app, serve
     assert sum(map(len, echoes[0].events[:-2])) == size
 
 
+def test_nothing_is_kept_of_a_request_that_is_given_up_while_it_waits(app, serve):
+    waiting = []
+    app.loop("/later", waiting.append)
+
+    async def talk(client):
+        stream = client.begin("CONNECT", "/later", protocol="websocket", ended=False)
+        client.send(stream, b"early")
+        await asyncio.to_thread(until, lambda: waiting, "the request")
+        held = waiting[0].channel._connection.quic.held
+        await asyncio.to_thread(until, lambda: held, "the early bytes")
+        client.quic.reset_stream(stream, Code.REQUEST_CANCELLED)
+        client.transmit()
+        await asyncio.to_thread(until, lambda: waiting[0].gone, "the end")
+        assert not held
+
+    serve(talk)
+
+
 class Sink(Echo):
     """Keeps what comes."""
 

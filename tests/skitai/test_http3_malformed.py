@@ -9,7 +9,7 @@ import pylsqpack
 import pytest
 from aioquic.buffer import encode_uint_var
 from http3_driving import Http3Serving
-from serving import Toy, answer
+from serving import Toy, answer, until
 
 from skitai.wire.http3_errors import Code
 
@@ -257,6 +257,22 @@ def test_what_is_unknown_is_passed_over(serving):
         frames = frame(0x21, b"y" * 5000) + head(GET) + frame(0x21, b"")
         assert (await client.whole(client.raw(frames, ended=True))).body == b"hello"
         await client.until(lambda: client.reply(stream).stopped == Code.STREAM_CREATION_ERROR)
+
+    ask(serving, talk)
+
+
+def test_nothing_is_kept_of_streams_that_were_broken_off(serving):
+    async def talk(client):
+        await client.get("/")
+        (connection,) = serving.listener._all()
+        for _ in range(5):
+            stream = client.quic.get_next_available_stream_id(is_unidirectional=True)
+            client.raw(b"\x40", False, stream)  # half of a type
+            rests = connection.http3._type_rests
+            await asyncio.to_thread(until, lambda: rests, "the half")
+            client.quic.reset_stream(stream, Code.NO_ERROR)
+            client.transmit()
+            await asyncio.to_thread(until, lambda: not rests, "the end of the stream")
 
     ask(serving, talk)
 
