@@ -265,10 +265,10 @@ def test_nothing_is_kept_of_streams_that_were_broken_off(serving):
     async def talk(client):
         await client.get("/")
         (connection,) = serving.listener._all()
+        rests = connection.http3._type_rests
         for _ in range(5):
             stream = client.quic.get_next_available_stream_id(is_unidirectional=True)
             client.raw(b"\x40", False, stream)  # half of a type
-            rests = connection.http3._type_rests
             await asyncio.to_thread(until, lambda: rests, "the half")
             client.quic.reset_stream(stream, Code.NO_ERROR)
             client.transmit()
