@@ -28,6 +28,10 @@ LEVELS = {
 GLOBAL_HEADER = "x-gtxn-id"
 LOCAL_HEADER = "x-ltxn-id"
 FIRST_LOCAL = 1000
+_TRACEPARENT = re.compile(
+    r"(?:00|(?!00|ff)[0-9a-f]{2}(?P<later>))-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})"
+    r"-(?P<flags>[0-9a-f]{2})(?(later)(?:-.*)?)"
+)
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -62,6 +66,24 @@ def transaction_id(headers: Mapping[str, str]) -> str:
     counts = step.isdecimal() and step.isascii() and len(step) < 10
     local = int(step) + 1 if counts else FIRST_LOCAL
     return f"{given}/{local}"
+
+
+def trace_context(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Headers for a call that belongs to the same trace, as a span of its own.
+
+    What is no ``traceparent`` starts no trace (W3C Trace Context, 3.2.2 and 4.2).
+    """
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    if found is None or not found["trace"].strip("0") or not found["parent"].strip("0"):
+        return []
+    # Of a later version only what this one knows is passed on.
+    fields = [("traceparent", f"00-{found['trace']}-{_span()}-{found['flags']}")]
+    state = headers.get("tracestate")
+    return [*fields, ("tracestate", state)] if state else fields
+
+
+def _span() -> str:
+    return f"{secrets.randbits(64) or 1:016x}"
 
 
 class LogMethods:

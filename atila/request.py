@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atila.arguments import form_body, json_body, query_arguments
 from atila.environ import make_environ
-from atila.journal import GLOBAL_HEADER, LOCAL_HEADER, transaction_id
+from atila.journal import GLOBAL_HEADER, LOCAL_HEADER, trace_context, transaction_id
 from atila.request_head import RequestHead
 from atila.state.cookies import Cookie
 from atila.state.mbox import MessageBox
@@ -288,6 +288,7 @@ class Request(RequestHead):
         """Transaction id ``global/local``, the same for all log lines of this request."""
         if not self._txnid:
             self._txnid = transaction_id(self._exchange.request.headers)
+            self._exchange.transaction = self._txnid
         return self._txnid
 
     def trace_headers(self) -> list[tuple[str, str]]:
@@ -295,4 +296,6 @@ class Request(RequestHead):
         transaction, _, local = self.txnid.partition("/")
         number = int(local) + self._traced
         self._traced += 1
-        return [(GLOBAL_HEADER, transaction), (LOCAL_HEADER, str(number))]
+        fields = [(GLOBAL_HEADER, transaction), (LOCAL_HEADER, str(number))]
+        headers = self._exchange.request.headers
+        return fields + trace_context(headers) if "traceparent" in headers else fields

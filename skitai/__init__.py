@@ -119,6 +119,7 @@ __all__ = [
     "alias",
     "config_executors",
     "deflu",
+    "enable_file_logging",
     "enable_forward",
     "enable_ssl",
     "g",
@@ -128,6 +129,7 @@ __all__ = [
     "isdevel",
     "isproduction",
     "joinpath",
+    "log_off",
     "lukeys",
     "mount",
     "options",
@@ -137,6 +139,7 @@ __all__ = [
     "register_g",
     "register_states",
     "run",
+    "set_access_log_path",
     "set_max_rcache",
     "test_client",
     "trackers",
@@ -162,6 +165,9 @@ options = _service.options
 add_option = options.add_option
 get_option = options.get_option
 config_executors = _service.config_executors
+enable_file_logging = _service.logs.enable_file_logging
+set_access_log_path = _service.logs.set_access_log_path
+log_off = _service.logs.log_off
 enable_ssl = _service.enable_ssl
 enable_forward = _service.enable_forward
 addlu = deflu = lukeys = trackers = _service.register_g

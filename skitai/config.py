@@ -183,6 +183,37 @@ NETWORKS = Rule(
 )
 
 
+def _convert_words(value: object) -> tuple[str, ...]:
+    words = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple, set, frozenset)):
+        raise ValueError(value)
+    if not all(isinstance(word, str) and word.isprintable() for word in words):
+        raise ValueError(value)
+    return tuple(words)
+
+
+def _convert_patterns(value: object) -> tuple[str, ...]:
+    patterns = _convert_words(value)
+    if not all(pattern[:1] in ("*", "/") and pattern.strip("*") for pattern in patterns):
+        raise ValueError(value)
+    return patterns
+
+
+def words_of(*known: str) -> Rule:
+    """Accept some of the known words, as a list or separated by blanks."""
+
+    def convert(value: object) -> tuple[str, ...]:
+        words = _convert_words(value)
+        if not words or not set(words) <= set(known):
+            raise ValueError(value)
+        return tuple(word for word in known if word in words)
+
+    return Rule("some of " + ", ".join(repr(word) for word in known), convert)
+
+
+PATTERNS = Rule("paths such as '/health*' or '*.css', separated by blanks", _convert_patterns)
+
+
 def setting(
     default: Any,
     rule: Rule,
@@ -270,6 +301,20 @@ class Settings:
     )
     forwarded_host: bool = setting(False, SWITCH, "believe them about the host, too")
     access_log: bool = setting(True, SWITCH, "log each request")
+    log_path: str = setting(
+        "", PATH, "directory of log files; empty: to the screen", example="/var/log/myapp"
+    )
+    file_loggings: tuple[str, ...] = setting(
+        "request app server",
+        words_of("request", "app", "server"),
+        "logs that go to files there",
+        example="request",
+    )
+    log_keep: int = setting(30, whole_number(1), "rotated files that are kept of each log")
+    log_format: str = setting("text", one_of("text", "json"), "how log lines look", example="json")
+    log_off: tuple[str, ...] = setting(
+        (), PATTERNS, "paths whose requests are not logged", example="/health* *.css"
+    )
     devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from skitai.config import UNIX_PREFIX, Settings, closest
 from skitai.errors import ConfigError, SkitaiError
 from skitai.executors.config import ZOMBIE_TIMEOUT, ExecutorConfig, config_executors
 from skitai.importer import existing_directory, explain, put_first
+from skitai.log.options import LogOptions
 from skitai.mounts import (
     DEFAULT_HOST,
     Mount,
@@ -82,6 +83,7 @@ class Service:
         options: what the script adds to its command line.
         executors: how many threads and processes work for ``was.Thread`` and ``was.Process``.
         configured: settings that functions such as `enable_ssl` have made.
+        logs: what the script says of log files.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -95,6 +97,7 @@ class Service:
         self.executors = ExecutorConfig()
         self.options = OwnOptions()
         self.configured: dict[str, Any] = {}
+        self.logs = LogOptions(self.configured)
         self._directory = directory
         self._started_in = current_directory()
         self._ran = False
@@ -403,7 +406,8 @@ class Service:
         lock = hold_lock()
         if lock is None:
             refuse_second(settings.name, self.directory)
-        log.install("m")
+        log.prepare(settings)
+        log.install("m", settings=settings)
         master = Supervisor(
             settings,
             open_listeners(settings),
@@ -445,10 +449,11 @@ class Service:
         return settings
 
     def _with_files(self, settings: Settings) -> Settings:
-        """Find the files of TLS, and look whether they can be used."""
+        """Find files and directories, and look whether those of TLS can be used."""
         from skitai.net.certificates import make_context
 
-        paths = {name: getattr(settings, name) for name in ("certfile", "keyfile", "client_ca")}
+        names = ("certfile", "keyfile", "client_ca", "log_path")
+        paths = {name: getattr(settings, name).replace("<name>", settings.name) for name in names}
         found: dict[str, Any] = {name: self.abspath(path) for name, path in paths.items() if path}
         for name in ("address", "fws_address"):
             prefix, mark, path = getattr(settings, name).partition(UNIX_PREFIX)
@@ -463,7 +468,7 @@ class Service:
         from skitai import worker
 
         def serve(seat: WorkerSeat) -> int:
-            log.install(f"w{seat.slot}")
+            log.install(f"w{seat.slot}", settings=settings)
             credentials = worker.load_credentials(settings)
             become(settings.user, settings.group)
             return worker.serve(self, settings, seat, credentials)

@@ -26,10 +26,11 @@ from skitai.handlers.peers import Peers
 from skitai.handlers.static import StaticHandler
 from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
+from skitai.log import reopen
 from skitai.mounts import in_order
 from skitai.net.certificates import doubt_about, make_context
 from skitai.net.openings import split_listeners
-from skitai.server.access_log import AccessLog
+from skitai.server.access_log import AccessLog, open_access_log
 from skitai.server.core import Server
 from skitai.server.dispatch import Dispatcher, Site
 from skitai.server.forward import Forward
@@ -185,8 +186,8 @@ class Worker:
         settings = self._settings
         if settings.threads:
             self._pool = ThreadPool(settings.threads, settings.max_queued, loop=loop)
-        if settings.access_log and sys.stdout is not None:  # None: closed by whoever started us
-            self._access_log = AccessLog(sys.stdout.fileno(), f"w{self._seat.slot}")
+        self._access_log = open_access_log(settings, f"w{self._seat.slot}")
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
         bus = Bus(loop)
         await self._load_apps(self._make_peers(loop, bus))
         dispatcher = self._build()
@@ -310,6 +311,11 @@ class Worker:
         """Run the apps' last hooks, each once."""
         while self._loaded:
             _unload(self._loaded.pop())
+
+    def _reopen_logs(self) -> None:
+        reopen()
+        if self._access_log is not None:
+            self._access_log.reopen()
 
     def _orphaned(self) -> None:
         """The alive pipe ended: the master is gone, even if it was killed."""

@@ -21,10 +21,10 @@ SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 # What each room may import besides itself, from the lowest to the highest.
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
-    "log": set(),
     "current": set(),
     "sockets": set(),
     "config": {"errors"},
+    "log": {"errors", "config"},
     "options": {"errors", "config"},
     "importer": {"errors"},
     "own_options": {"errors"},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skitai.config import Settings
-    from skitai.server.access_log import AccessLog
+    from skitai.server.access_log import Recorder
     from skitai.server.exchange import Exchange
 
 log = logging.getLogger("skitai")
@@ -39,7 +39,7 @@ class Server:
         loop: the worker's event loop.
         settings: limits and timeouts.
         dispatch: hands an exchange to the handler of its mount.
-        access_log: None when requests are not logged.
+        access_log: told of each request; None when nobody is.
         tls: certificates and rules; with it every connection speaks TLS.
 
     Attributes:
@@ -56,7 +56,7 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         settings: Settings,
         dispatch: Callable[[Exchange], None],
-        access_log: AccessLog | None = None,
+        access_log: Recorder | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.loop = loop

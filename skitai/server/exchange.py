@@ -101,6 +101,7 @@ class Exchange:
         gone: the client left, or the response was broken off.
         on_gone: called once, on the loop, when the client leaves.
         started, status, bytes_sent: for the access log.
+        transaction: id of the request in log lines, set by whoever made one.
     """
 
     __slots__ = (
@@ -120,12 +121,14 @@ class Exchange:
         "request",
         "started",
         "status",
+        "transaction",
     )
 
     # Set when they are known: a request that is not logged never pays for them.
     started: float
     status: int
     bytes_sent: int
+    transaction: str
 
     def __init__(self, channel: Channel, request: Request, keep_alive: bool) -> None:
         self.channel = channel

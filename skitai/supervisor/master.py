@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from setproctitle import setproctitle
 
+from skitai.log import reopen
 from skitai.net.openings import listener_urls
 from skitai.supervisor.children import (
     START_FAILED,
@@ -335,7 +336,8 @@ class Supervisor:
                 child.kill()
 
     def _reopen_logs(self) -> None:
-        self._log.info("SIGUSR1: workers reopen their logs")
+        reopen()
+        self._log.info("SIGUSR1: logs are reopened")
         for child in self._children.values():
             if child.ready_at is not None:
                 os.kill(child.pid, signal.SIGUSR1)
