@@ -12,6 +12,7 @@ from atila.access.auth import AuthDecorators, Authentication, Authenticators
 from atila.access.csrf import CsrfDecorators
 from atila.access.permissions import PermissionDecorators, Permissions
 from atila.context import AppContext
+from atila.documenting.exposure import Exposure
 from atila.endpoints import RouteEndpoint
 from atila.error_handlers import ErrorDecorators, ErrorHandlers
 from atila.errors import ConfigError
@@ -97,6 +98,7 @@ class Atila(
             the worker.
         encode: data to JSON, by ``config.JSON_ENCODER``.
         senders: types of results to what sends them.
+        exposure: adds ``__spec__`` to answers, under ``--devel``; else None.
         websockets: the open sockets of this worker.
     """
 
@@ -127,6 +129,7 @@ class Atila(
         self.mounted_files: Callable[[Exchange, str, Head | None], bool] = lambda *_: False
         self.encode = encode
         self.senders = SENDERS
+        self.exposure: Exposure | None = None
         self.templates = Templates(self)
         self.hooks = Hooks()
         self.events = EventBus(self)
@@ -215,6 +218,9 @@ class Atila(
         self.encode = make_encoder(self.config)
         self.sql_templates = self._find_sql_templates()
         self.senders = senders_of(self.config)
+        if self.debug and self.expose_spec:
+            self.exposure = Exposure(self)
+            self.senders = self.exposure.senders(self.senders)
         self.templates.prepare()
         self._close_prefixes()
         self._limit_uploads()

@@ -79,6 +79,8 @@ def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> Non
         content_type, body = _render_debug(was, error, shown, accept)
     else:
         content_type, body = render_error(error, accept)
+    if (exposure := was.app.exposure) is not None:
+        body = exposure.add_to_error(was, content_type, body)
     fields = kept_fields(was, crash)
     exchange.respond(Head(error.code, content_type, fields, reason=error.reason), body)
 

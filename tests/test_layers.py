@@ -105,6 +105,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.sockets",
     "skitai.sql",
     "skitai.stores.local",
+    "skitai.testing.recording",
     "skitai.upstream.aliases",
     "skitai.upstream.calls",
     "skitai.upstream.mongodb.results",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from skitai.errors import ConfigError, SkitaiError
 from skitai.testing.launcher import ServerProcess, build_command, free_port
 from skitai.testing.output import KEPT
+from skitai.testing.recording import take_spec
 from skitai.testing.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -173,7 +174,10 @@ class TestClient(Verbs):
             if ours and (self.returncode is not None or is_refused(exc)):
                 raise requests.ConnectionError(self._why_refused(), request=exc.request) from None
             raise
-        return cast("Response", response)  # the session's adapters make no others
+        answer = cast("Response", response)  # the session's adapters make no others
+        if not options.get("stream"):
+            take_spec(answer)
+        return answer
 
     def upload(
         self, url: str, data: Mapping[str, Any], headers: Headers = None, **options: Any

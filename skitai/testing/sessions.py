@@ -20,7 +20,21 @@ LOOPBACK = ("https://127.0.0.1:", "https://localhost:")
 
 
 class Response(requests.Response):
-    """A response of ``requests``, and ``data``."""
+    """A response of ``requests``, and ``data``.
+
+    Attributes:
+        spec: what an app under ``--devel`` says of the resource; it is in no data, but in ``text``
+            and ``content``. None where it says nothing.
+    """
+
+    spec: dict[str, Any] | None = None
+
+    def json(self, **options: Any) -> Any:
+        """The parsed body; ``options`` are those of ``json.loads``. Raises ``ValueError``."""
+        data = super().json(**options)
+        if self.spec is not None:
+            del data["__spec__"]
+        return data
 
     @property
     def data(self) -> Any:
