@@ -66,7 +66,7 @@ MISTAKES = {
     "unknown option": (failing(), ["--wrokers=2"], ["--wrokers", "did you mean '--workers'?"]),
     "wrong option value": (failing(), ["--workers=0"], ["workers", "'0'", "at least 1"]),
     "option without value": (failing(), ["--port"], ["--port", "expected one argument"]),
-    "command": (failing(), ["restart"], ["restart", "not available"]),
+    "command": (failing(), ["restrat"], ["'restrat'", "did you mean 'restart'?"]),
     "wrong value": (failing(serve=GOOD.format("threads='many'")), [], ["threads", "'many'"]),
     "unknown keyword": (
         failing(serve=GOOD.format("worker=2")), [], ["'worker'", "did you mean 'workers'?"],

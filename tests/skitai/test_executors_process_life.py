@@ -128,7 +128,7 @@ def test_nor_does_it_in_a_process_of_multiprocessing(tmp_path):
         "        print(pool.apply(double, (21,)))\n"
         "    skitai.run()\n"
         "else:\n"
-        "    print(skitai.run(port='not a port'))\n"
+        "    print(skitai.run(port='not a port'), flush=True)\n"  # before the pool is ended
     )
     done = run(tmp_path, source)
     assert done.stdout == "None\n42\n"
