@@ -438,6 +438,7 @@ class Service:
             workers=1 if single else settings.workers,
             devel=devel,
         )
+        sys.dont_write_bytecode |= devel  # it misses what is saved twice in a second
         settings = self._with_files(settings)
         if not line.installs:
             check_owner(settings.user, settings.group)
