@@ -91,6 +91,9 @@ class Http3Stream:
     # -- the channel: any thread
 
     def respond(self, exchange: Exchange, head: Head, body: bytes) -> None:
+        if self._promises_a_tunnel(head):
+            self._decline()
+            return
         section = self._section(head, head.status)
         exchange.answered = True
         exchange.status, exchange.bytes_sent = head.status, len(body)
@@ -98,6 +101,9 @@ class Http3Stream:
         self._connection.call(self._respond, section, body)
 
     def start(self, exchange: Exchange, head: Head) -> None:
+        if self._promises_a_tunnel(head):
+            self._decline()
+            raise ClientGone
         section = self._section(head, head.status)
         exchange.answered = True
         exchange.status, exchange.bytes_sent = head.status, 0
@@ -173,6 +179,14 @@ class Http3Stream:
         self._connection.quic.held.discard(self._number)
         self._since = self.server.clock.now
         self._connection.wake()
+
+    def _promises_a_tunnel(self, head: Head) -> bool:
+        """Whether a handler that knows nothing of other protocols answers with success: to the
+        client that would mean that it speaks them (RFC 9220, 3)."""
+        return bool(self.exchange.request.protocol) and head.status < 300
+
+    def _decline(self) -> None:
+        self.exchange.fail(HTTPError(501, "this resource speaks no other protocol"))
 
     # -- the response, on the loop
 

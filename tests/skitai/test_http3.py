@@ -557,13 +557,26 @@ def test_a_tunnel_ends_with_its_client(app, serve, echoes):
     until(lambda: echoes[1].gone.is_set(), "the end of the second")
 
 
-def test_a_refused_tunnel_is_an_answer(serve):
+@pytest.mark.parametrize("path", ["/", "/loop", "/pieces"])
+def test_what_is_no_tunnel_is_not_called_one(app, serve, path):
+    # A success would mean to the client that the other protocol is spoken (RFC 9220, 3).
+    app.thread("/pieces", lambda exchange: exchange.start(Head(200, "text/plain")))
+
     async def talk(client):
-        stream = client.begin("CONNECT", "/", protocol="websocket", ended=False)
+        stream = client.begin("CONNECT", path, protocol="websocket", ended=False)
+        assert (await client.whole(stream)).status == 501
+
+    serve(talk)
+
+
+def test_a_refused_tunnel_is_an_answer(app, serve):
+    app.loop("/no", lambda exchange: answer(exchange, b"no", 403))
+
+    async def talk(client):
+        stream = client.begin("CONNECT", "/no", protocol="websocket", ended=False)
         client.send(stream, b"early")
-        reply = await client.whole(stream)
-        assert (reply.status, reply.body) == (200, b"hello")
-        stream = client.begin("CONNECT", "/", protocol="unknown", ended=False)
+        assert (await client.whole(stream)).status == 403
+        stream = client.begin("CONNECT", "/no", protocol="unknown", ended=False)
         assert (await client.whole(stream)).status == 501
 
     serve(talk)
