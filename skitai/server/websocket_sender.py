@@ -143,7 +143,8 @@ class FrameSender:
     def _write(self, opcode: int, payload: bytes) -> bool:
         """Send a frame and what is queued by then; who calls it has become the busy one."""
         tunnel, deflater = self._tunnel, self._deflater
-        assert tunnel is not None
+        if tunnel is None:
+            return False  # it has ended in this moment
         turns = TURNS
         while True:
             deflates = False
@@ -151,7 +152,9 @@ class FrameSender:
                 deflates = True
                 payload = deflater.deflate(payload)
             frame = encode_frame(opcode, payload, deflates)
-            if not (tunnel.write(frame) if len(frame) <= PIECE else self._write_long(frame)):
+            if not (
+                tunnel.write(frame) if len(frame) <= PIECE else self._write_long(tunnel, frame)
+            ):
                 self._block()
                 return False
             turns -= 1
@@ -163,10 +166,8 @@ class FrameSender:
                 return True
             opcode, payload = following
 
-    def _write_long(self, data: bytes | memoryview) -> bool:
+    def _write_long(self, tunnel: Tunnel, data: bytes | memoryview) -> bool:
         """Write in pieces; keep the rest when the client can't take more."""
-        tunnel = self._tunnel
-        assert tunnel is not None
         view = memoryview(data)
         while view:
             piece, view = view[:PIECE], view[PIECE:]
@@ -238,12 +239,13 @@ class FrameSender:
 
     def _go_on(self) -> None:
         """The client can take more, or another thread has sent enough for others."""
-        if self._tunnel is None:
+        tunnel = self._tunnel
+        if tunnel is None:
             return
         with self._lock:
             self.blocked = False
             self.progress = self._server.clock.now
-        if self._rest is not None and not self._write_long(self._rest):
+        if self._rest is not None and not self._write_long(tunnel, self._rest):
             self._block()
             return
         following = self._next()

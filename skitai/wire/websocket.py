@@ -155,7 +155,7 @@ class MessageReader:
             length = _long_length(data, at)
         elif size < body:
             return 0
-        if length > self._max_message:
+        if length > self._max_message and not first & 8:
             raise self._too_big()
         mask = data[body - 4 : body]
         end = body + length

@@ -39,6 +39,11 @@ def read(pieces, limit=LIMIT):
     return sink.events
 
 
+def test_control_frames_are_no_messages_and_have_their_own_limit():
+    frames = frame(PING, b"are you there?") + frame(TEXT, "yes") + close_frame(1000, "good bye")
+    assert [event[0] for event in read([frames], limit=3)] == ["ping", "yes", "close"]
+
+
 def cuts(data):
     """The same bytes in several ways to arrive."""
     yield [data]

@@ -299,6 +299,32 @@ def test_a_thread_that_sends_for_others_hands_over(monkeypatch):
 # -- many
 
 
+class Ending:
+    """A lock; in the moment after a thread has released it the tunnel ends."""
+
+    def __init__(self, sender):
+        self.sender, self.lock = sender, sender._lock
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+        self.sender._lock = self.lock
+        self.sender.lost()
+
+
+@pytest.mark.parametrize("size", [10, 2 * websocket_sender.PIECE])
+def test_a_socket_that_ends_while_a_thread_begins_to_send_is_no_failure_of_the_app(size):
+    with Sockets() as sockets:
+        client, peer = sockets.open()
+        sender = peer.socket._sender
+        sender._lock = Ending(sender)
+        assert peer.socket.send(bytes(size)) is False
+        assert not peer.socket.open
+        client.wire.reset()
+
+
 def test_sockets_that_open_and_never_speak_end_by_themselves():
     with Sockets(options=SocketOptions(timeout=0.3)) as sockets:
         clients = [sockets.open()[0] for _ in range(50)]
