@@ -155,8 +155,8 @@ class Http2Stream(Stream):
         connection = self.connection
         block = encode_head(head, encode_common(self.server.clock.date), head.fields)
         with connection.lock:
-            if self.closed:
-                return  # the client left
+            if self.closed or self.tail is not None:
+                return  # the client left, or there is an answer that waits
             exchange.answered = True
             exchange.status = head.status
             exchange.bytes_sent = len(body)

@@ -12,6 +12,7 @@ import pytest
 from http2_driving import Http2Client
 from serving import Gate, Serving, Toy, answer, happens, until
 
+from skitai.errors import HTTPError
 from skitai.server.access_log import AccessLog
 from skitai.server.representation import Head
 
@@ -173,6 +174,20 @@ def test_an_app_that_breaks_off_resets_its_stream(serving: Serving) -> None:
     with Serving(app) as other, Http2Client(other) as client:
         got = client.get("/")
         assert (got.status, got.body, got.reset, got.ended) == (200, b"half", 2, False)
+
+
+def test_who_answers_second_is_not_heard() -> None:
+    def twice(exchange: Exchange) -> None:
+        answer(exchange, b"x" * 1_000_000)
+        exchange.fail(HTTPError(408))
+
+    app = Toy()
+    app.thread("/", twice)
+    app.loop("/other", lambda exchange: answer(exchange, b"ok"))
+    with Serving(app) as other, Http2Client(other) as client:
+        got = client.get("/")
+        assert (got.status, len(got.body)) == (200, 1_000_000)
+        assert client.get("/other").body == b"ok"
 
 
 def test_fields_of_all_responses_are_there() -> None:
