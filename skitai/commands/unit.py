@@ -57,7 +57,7 @@ def unit_text(
     """Return the unit of a service.
 
     Parameters:
-        settings: ``name``, ``port`` and ``drain_timeout`` are used.
+        settings: ``name``, ``drain_timeout`` and the ports are used.
         directory: of the launch script.
         command: interpreter, script and the options to keep; absolute.
         owner: whom it runs as.
@@ -89,7 +89,9 @@ def unit_text(
         "LimitNOFILE=65536",
         *_HARDENING,
     ]
-    if 0 < settings.port <= HIGHEST_PRIVILEGED_PORT and owner.user != "root":
+    ports = (settings.port, settings.fws_port, settings.quic)
+    privileged = any(0 < port <= HIGHEST_PRIVILEGED_PORT for port in ports)
+    if privileged and owner.user != "root":
         service.append("AmbientCapabilities=CAP_NET_BIND_SERVICE")
     lines = [
         "[Unit]",
