@@ -158,9 +158,12 @@ class HTTPCall:
                 raise HTTPError(413, "the body is too large")
         except HTTPError as exc:
             self._read = True
-            if not exchange.answered and not exchange.gone:
+            if not self._ended and not exchange.gone:
                 self._ended = self._refused = True
-                exchange.fail(exc)
+                if exchange.answered:
+                    exchange.abort()
+                else:
+                    exchange.fail(exc)
             return None
         self._read = exchange.input.ended
         return {"type": "http.request", "body": piece, "more_body": not self._read}

@@ -52,6 +52,28 @@ def asked(app, target="/", method="GET", *headers, data=b"", **options):
 # -- the request
 
 
+def test_a_body_that_becomes_too_large_behind_the_beginning_of_the_answer_breaks_it_off():
+    heard = []
+
+    async def answer_early(scope, receive, send):
+        await send(START)
+        await send(body(b"begun", True))
+        while (message := await receive())["type"] == "http.request":
+            pass
+        heard.append(message["type"])
+        with pytest.raises(OSError, match="left"):
+            await send(body(b"done"))
+
+    with Serving(ASGIApplication(answer_early, "app", max_body=1000)) as serving:
+        with serving.connect() as client:
+            head = ("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
+            client.send(*head, body=b"800\r\n" + b"x" * 2048 + b"\r\n")
+            with pytest.raises(ConnectionError):
+                client.read()
+        until(lambda: heard, "the app to hear of it")
+    assert heard == ["http.disconnect"]
+
+
 @pytest.mark.parametrize("options", [{}, {"max_body": 1000}])
 def test_a_request_without_a_body_says_so(options):
     response = asked(count, **options)
