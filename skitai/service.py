@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skitai import log
-from skitai.config import UNIX_PREFIX, Settings, closest
+from skitai.config import closest
 from skitai.errors import ConfigError, SkitaiError
 from skitai.executors.config import ZOMBIE_TIMEOUT, ExecutorConfig, config_executors
 from skitai.importer import existing_directory, explain, put_first
@@ -30,27 +28,21 @@ from skitai.mounts import (
 )
 from skitai.options import (
     DEVEL,
-    ENVIRONMENT,
     PRODUCTION,
-    CommandLine,
     choose_environment,
-    parse,
     peek_environment,
 )
 from skitai.own_options import OwnOptions
 from skitai.preference import Place, Preference
-from skitai.privileges import become, check_owner
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
-    default_name,
     loaded_for_a_job,
     main_script,
     program_name,
-    restart_command,
     show_errors_plainly,
-    start_command,
 )
+from skitai.starting import start
 from skitai.stores.locks import SharedLocks
 from skitai.stores.memory import SharedMemory
 from skitai.stores.result_cache import ResultCache
@@ -61,7 +53,6 @@ from skitai.upstream.aliases import Aliases
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from skitai.supervisor.seats import WorkerSeat
 
 MOUNT_OPTIONS = ["appname", "first", "host", "name", "path", "pref", "subscribe"]
 
@@ -90,18 +81,18 @@ class Service:
         self.mounts: list[Mount] = []
         self.directories: list[StaticMount] = []
         self.aliases = Aliases(lambda: self.directory)
-        self._memory = SharedMemory(MEMORY_BYTES)
-        self.shared = SharedSlots(self._memory)
-        self.locks = SharedLocks(self._memory)
+        self.memory = SharedMemory(MEMORY_BYTES)
+        self.shared = SharedSlots(self.memory)
+        self.locks = SharedLocks(self.memory)
         self.results = ResultCache(self.shared)
         self.executors = ExecutorConfig()
         self.options = OwnOptions()
         self.configured: dict[str, Any] = {}
         self.logs = LogOptions(self.configured)
         self._directory = directory
-        self._started_in = current_directory()
+        self.started_in = current_directory()
         self._ran = False
-        self._static_disabled = False
+        self.static_disabled = False
 
     # Places and environment
 
@@ -111,7 +102,7 @@ class Service:
         if self._directory is None:
             script = main_script()
             if script is None:
-                return self._started_in
+                return self.started_in
             self._directory = script.parent
         return self._directory
 
@@ -253,7 +244,7 @@ class Service:
 
         With ``--disable-static`` there are none.
         """
-        if self._static_disabled:
+        if self.static_disabled:
             return []
         return collect_statics(self.directories, self.mounts)
 
@@ -374,125 +365,14 @@ class Service:
             raise ConfigError("skitai.run() was called already: one process runs one service")
         self._ran = True
         try:
-            code = self._run(conf)
+            code = start(self, conf)
         except SkitaiError as exc:
             print(f"{program_name()}: {explain(exc)}", file=sys.stderr)
             code = MISCONFIGURED
         sys.exit(code)
 
-    def _run(self, conf: dict[str, Any]) -> int:
-        # The only place that starts processes: the rooms above and beside are imported when needed.
-        from skitai.supervisor.seats import occupy, seat_from_environment
-
-        seat = seat_from_environment()
-        try:
-            line = parse(sys.argv[1:], program_name(), conf, self.options.known())
-            settings = self._settle(conf, line)
-            if seat is not None and seat.memory_fd is not None:
-                self.shared.join(seat.memory_fd)
-            serve = self._serving(settings)
-        except SkitaiError as exc:
-            if seat is not None:
-                seat.report_failed(str(exc))
-            raise
-        if seat is not None:
-            occupy(seat, serve, settings.name)
-        if line.command:
-            return self._carry_out(line, settings, bool({**conf, **line.settings}.get("name")))
-        from skitai.commands.daemon import hold_lock, refuse_second
-        from skitai.net.openings import open_listeners, open_udp
-        from skitai.supervisor.master import Supervisor
-
-        lock = hold_lock()
-        if lock is None:
-            refuse_second(settings.name, self.directory)
-        log.prepare(settings)
-        log.install("m", settings=settings)
-        master = Supervisor(
-            settings,
-            open_listeners(settings),
-            serve,
-            exec_argv=restart_command(self._started_in),
-            watch_paths=self._source_directories if settings.devel else None,
-            log=log.engine,
-            memory_fd=self._memory.descriptor,  # makes it, so that the workers have it in common
-            lock=lock,
-            udp=open_udp(settings),
-        )
-        return master.run()
-
-    def _carry_out(self, line: CommandLine, settings: Settings, named: bool) -> int:
-        from skitai.commands.dispatch import Launch, carry_out
-
-        return carry_out(line, Launch(self, settings, start_command(line.words), named))
-
-    def _settle(self, conf: dict[str, Any], line: CommandLine) -> Settings:
-        """Decide settings and environment, check what was mounted, go to the script's directory."""
-        settings = Settings.load({**self.configured, **conf}, line.settings)
-        environment = choose_environment(line.environment, os.environ, conf.get("devel"))
-        devel = environment == DEVEL
-        single = devel and "workers" not in line.settings
-        settings = replace(
-            settings,
-            name=settings.name or default_name(self.directory),
-            workers=1 if single else settings.workers,
-            devel=devel,
-        )
-        sys.dont_write_bytecode |= devel  # it misses what is saved twice in a second
-        settings = self._with_files(settings)
-        if not line.installs:
-            check_owner(settings.user, settings.group)
-        self._check_mounts()
-        self._static_disabled = line.disable_static and not line.nginx_domain
-        os.environ[ENVIRONMENT] = environment
-        put_first(self.directory)
-        os.chdir(self.directory)
-        return settings
-
-    def _with_files(self, settings: Settings) -> Settings:
-        """Find files and directories, and look whether those of TLS can be used."""
-        from skitai.net.certificates import make_context
-
-        names = ("certfile", "keyfile", "client_ca", "log_path")
-        paths = {name: getattr(settings, name).replace("<name>", settings.name) for name in names}
-        found: dict[str, Any] = {name: self.abspath(path) for name, path in paths.items() if path}
-        for name in ("address", "fws_address"):
-            prefix, mark, path = getattr(settings, name).partition(UNIX_PREFIX)
-            if mark and not prefix:
-                found[name] = UNIX_PREFIX + self.abspath(path)
-        settings = replace(settings, **found)
-        make_context(settings, ())
-        return settings
-
-    def _serving(self, settings: Settings) -> Callable[[WorkerSeat], int]:
-        # Imported before the master forks, so that workers share its memory.
-        from skitai import worker
-
-        def serve(seat: WorkerSeat) -> int:
-            log.install(f"w{seat.slot}", settings=settings)
-            credentials = worker.load_credentials(settings)
-            become(settings.user, settings.group)
-            return worker.serve(self, settings, seat, credentials)
-
-        return serve
-
-    def _check_mounts(self) -> None:
-        if not self.mounts and not self.static_mounts():
-            raise ConfigError("nothing is mounted: call skitai.mount('/', app) before skitai.run()")
-        names = [mount.name for mount in self.mounts]
-        for mount in self.mounts:
-            if mount.target.kind is Kind.ALIAS:
-                self.aliases.check_service(mount.point, str(mount.target.value))
-            for provider in mount.subscribe:
-                if provider not in names or provider == mount.name:
-                    others = [name for name in names if name != mount.name]
-                    hint = closest(provider, others) if others else "no other app is mounted"
-                    raise ConfigError(
-                        f"app {mount.name!r} can't subscribe to {provider!r}, no other app has "
-                        f"this name: {hint}"
-                    )
-
-    def _source_directories(self) -> list[str]:
+    def source_directories(self) -> list[str]:
+        """Return the directories that a reload on save watches."""
         homes = [self.directory]
         for mount in self.mounts:
             homes += [mount.target.home, *mount.extension_homes()]

@@ -55,8 +55,11 @@ ROOMS: dict[str, set[str]] = {
         "tasks", "upstream", "server", "handlers", "mounts",
     },
     "supervisor": {"errors", "config", "log", "net"},
+    "starting": {
+        "errors", "log", "config", "options", "importer", "privileges", "script", "targets",
+    },
     "service": {
-        "errors", "log", "config", "options", "own_options", "importer", "privileges", "script",
+        "errors", "log", "config", "options", "own_options", "importer", "privileges", "script", "starting",
         "preference", "targets", "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
@@ -68,10 +71,10 @@ ROOMS: dict[str, set[str]] = {
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.
 COMPOSITION = {
-    ("service", "commands"),
-    ("service", "net"),
-    ("service", "supervisor"),
-    ("service", "worker"),
+    ("starting", "commands"),
+    ("starting", "net"),
+    ("starting", "supervisor"),
+    ("starting", "worker"),
     ("skitai", "testing"),
 }
 
