@@ -59,8 +59,8 @@ ROOMS: dict[str, set[str]] = {
         "errors", "log", "config", "options", "importer", "privileges", "script", "targets",
     },
     "service": {
-        "errors", "log", "config", "options", "own_options", "importer", "privileges", "script", "starting",
-        "preference", "targets", "stores", "executors", "upstream", "mounts",
+        "errors", "log", "config", "options", "own_options", "importer", "privileges", "script",
+        "preference", "starting", "targets", "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
     "commands": {
