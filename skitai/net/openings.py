@@ -44,6 +44,11 @@ def open_listeners(
                 f"systemd passes a socket named {FORWARD!r}, but nothing is redirected: "
                 "call skitai.enable_forward()"
             )
+        if len(forward) > 1:
+            raise ConfigError(
+                f"systemd passes {len(forward)} sockets named {FORWARD!r}: give their unit a "
+                "single ListenStream, such as [::]:80 for IPv4 and IPv6"
+            )
         main = main or _open(settings.address, settings.port, settings.socket_mode)
         if settings.fws_port:
             forward = forward or _open(
@@ -53,7 +58,7 @@ def open_listeners(
         for listener in (*main, *forward):
             listener.close()
         raise
-    return [*main, *forward[-1:]]
+    return [*main, *forward]
 
 
 def open_udp(settings: Settings) -> UdpPort | None:

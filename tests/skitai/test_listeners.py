@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from skitai.config import Settings
 from skitai.errors import ConfigError
+from skitai.net import openings
 from skitai.net.listeners import adopt_listeners, bind_listeners, listener_url
 
 if TYPE_CHECKING:
@@ -184,3 +186,24 @@ def test_adopting_something_else_is_refused_and_closes_what_was_adopted(
         adopt_listeners([good, bad])
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(good)
+
+
+def test_systemd_may_pass_one_socket_that_redirects(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody would answer on a second one.
+    first = 900
+    monkeypatch.setattr(openings, "_FIRST", first)
+    for number in range(3):
+        [listener] = bind_listeners("127.0.0.1", 0)
+        listener.listen()
+        os.dup2(listener.fileno(), first + number)
+        listener.close()
+    environ = {
+        "LISTEN_PID": str(os.getpid()),
+        "LISTEN_FDS": "3",
+        "LISTEN_FDNAMES": "main:forward:forward",
+    }
+    with pytest.raises(ConfigError, match="2 sockets named 'forward'"):
+        openings.open_listeners(Settings(fws_port=80), environ)
+    for number in range(3):
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(first + number)
