@@ -83,10 +83,12 @@ def load_credentials(settings: Settings) -> Credentials:
     tls = make_context(settings, ALPN)
     if tls is None:
         return Credentials()
+    import_module("skitai.server.http2")  # now, not when a browser waits for it
     identity = None
     if settings.quic:
         from skitai.wire.http3_identity import load_identity
 
+        import_module("skitai.server.http3")
         identity = load_identity(settings.certfile, settings.keyfile, settings.passphrase)
     return Credentials(tls, identity, doubt_about(settings))
 
@@ -266,8 +268,6 @@ class Worker:
         """Open the port, and the one that redirects to it."""
         settings = self._settings
         tls = self._credentials.tls
-        if tls is not None:
-            import_module("skitai.server.http2")  # now, not when a browser waits for it
         if self._credentials.doubt and self._seat.slot == 0:
             log.warning("%s", self._credentials.doubt)
         forward = Forward(settings.fws_to, settings.fws_domain)

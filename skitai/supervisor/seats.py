@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from setproctitle import setproctitle
 
-from skitai.errors import ConfigError
+from skitai.errors import ConfigError, SkitaiError
 from skitai.net.listeners import adopt_listeners
 from skitai.supervisor import notify
 
@@ -172,6 +172,9 @@ def occupy(seat: WorkerSeat, serve_worker: Callable[[WorkerSeat], int], name: st
         code = serve_worker(seat)
     except SystemExit as exc:
         code = _exit_code(exc)
+    except SkitaiError as exc:
+        seat.report_failed(str(exc))
+        code = 2
     except BaseException:
         traceback.print_exc()
     finally:
