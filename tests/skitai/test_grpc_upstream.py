@@ -405,6 +405,16 @@ def test_a_directory_of_authorities(reach, secure):
     assert stub_of(reach, f"@dir/{SERVICE}").Say(Text(text="safe")).fetch().text == "SAFE"
 
 
+def test_first_calls_over_tls_share_connections(reach, secure):
+    port, authority = secure
+    reach.aliases.add("@s", PROTO_HTTPS, f"127.0.0.1:{port}", verify=str(authority), max_conns=2)
+    stub = stub_of(reach, f"@s/{SERVICE}")
+    tasks = [stub.Say(Text(text="a")) for _ in range(20)]
+    assert {task.fetch().text for task in tasks} == {"A"}
+    place = reach.upstreams._grpc_places[reach.aliases.get("s")]
+    assert len(place.cluster._nodes[0].backend._connections) == 1
+
+
 def test_an_unknown_authority_is_not_trusted(reach, secure):
     reach.aliases.add("@secure", PROTO_HTTPS, f"127.0.0.1:{secure[0]}")
     task = stub_of(reach, f"@secure/{SERVICE}").Say(Text())

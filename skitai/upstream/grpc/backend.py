@@ -111,17 +111,25 @@ class GrpcBackend:
 
     async def _choose(self) -> GrpcConnection:
         """The connection with the fewest calls; a new one when that has enough of them."""
-        least = min(self._connections, key=lambda connection: connection.running, default=None)
-        full = len(self._connections) == self._max_conns and self._max_conns
-        if least is not None and (least.running < STREAMS or full):
-            return least
-        credentials, name = await self._secure() if self._member.tls else (None, "")
+        if found := self._free():
+            return found
+        credentials, name = None, ""
+        if self._member.tls:
+            credentials, name = await self._secure()
+            if found := self._free():  # of another call that has waited, too
+                return found
         if self._closed:
             text = f"{self._member.name}: the service stops"
             raise network_failure(NetworkError(text), False)
         connection = GrpcConnection(self._member, credentials, name, self._max_response)
         self._connections.append(connection)
         return connection
+
+    def _free(self) -> GrpcConnection | None:
+        """A connection that may have another call."""
+        least = min(self._connections, key=lambda connection: connection.running, default=None)
+        full = self._max_conns and len(self._connections) >= self._max_conns
+        return least if least is not None and (least.running < STREAMS or full) else None
 
     async def _secure(self) -> tuple[Any, str]:
         """How connections are encrypted; found out once."""
