@@ -25,16 +25,18 @@ class RequestBody:
         size: bytes received so far.
         complete: True when the last byte is in.
         limit: bytes the handler accepts.
+        wanted: False when nobody will read it: no more of it is kept.
         spool: where the body is when it is larger than 1 MiB, else None.
     """
 
-    __slots__ = ("_data", "complete", "length", "limit", "size", "spool")
+    __slots__ = ("_data", "complete", "length", "limit", "size", "spool", "wanted")
 
     def __init__(self, length: int | None) -> None:
         self.length = length
         self.size = 0
         self.complete = False
         self.limit = sys.maxsize
+        self.wanted = True
         self.spool: Spool | None = None
         self._data: bytes | bytearray = b""
 

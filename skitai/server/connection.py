@@ -472,7 +472,7 @@ class Connection:
             # A slow app is not the client's fault.
             if waited > grace and not self._paused:
                 exchange.input.fail(HTTPError(408, "the body took too long"))
-        elif exchange.body is not None:
+        elif exchange.body is not None and exchange.body.wanted:
             late = now - self._started > grace + exchange.body.size / MIN_BODY_RATE
             if waited > grace or late:
                 self._refuse(HTTPError(408, "the body took too long"))

@@ -212,7 +212,10 @@ class Exchange:
         """
         body = self.body
         short = body is not None and body.length is not None and body.length <= SHORT_BODY
-        if body is None or body.complete or not short or "expect" in self.request.headers:
+        if body is None or body.complete:
+            then(self)
+        elif not short or "expect" in self.request.headers:
+            body.wanted = False
             then(self)
         else:
             self._then = then
@@ -223,7 +226,7 @@ class Exchange:
             self.input.feed(data)
             return
         body = self.body
-        if body is None or self.answered:
+        if body is None or self.answered or not body.wanted:
             return
         try:
             body.append(data)

@@ -340,5 +340,7 @@ class Http2Stream(Stream):
         if exchange.input is not None:
             if idle:
                 exchange.input.fail(HTTPError(408, "the body took too long"))
+        elif exchange.body is None or not exchange.body.wanted:
+            return  # the answer does not wait for it
         elif idle or now - self._began > timeout + arrived / MIN_BODY_RATE:
             exchange.fail(HTTPError(408, "the body took too long"))

@@ -386,7 +386,7 @@ class Http3Stream:
         elif exchange.input is not None:
             if waited > grace and self._number not in self._connection.quic.held:
                 exchange.input.fail(HTTPError(408, "the body took too long"))
-        elif exchange.body is not None:
+        elif exchange.body is not None and exchange.body.wanted:
             late = now - self._started > grace + exchange.body.size / MIN_BODY_RATE
             if waited > grace or late:
                 exchange.fail(HTTPError(408, "the body took too long"))

@@ -478,3 +478,36 @@ def test_an_answer_that_ignores_the_body_comes_before_a_long_one_and_keeps_short
         reply = client.read("POST")
         assert (reply.status, reply.body) == (200, b"no")
         assert reply.get("connection") == "close"
+
+
+def test_a_body_that_nobody_wants_is_not_kept(app: Toy) -> None:
+    gate = Gate()
+    exchanges: list[Exchange] = []
+
+    def wait(exchange: Exchange) -> None:
+        exchanges.append(exchange)
+        gate(exchange)
+
+    app.thread("/gate", wait, takes_body=False)
+    with Serving(app) as serving, serving.connect() as client:
+        client.send("POST /gate HTTP/1.1", "Host: a", CHUNKED)
+        assert happens(gate.entered)
+        for _ in range(32):
+            client.write(b"10000\r\n" + bytes(65536) + b"\r\n")
+        assert exchanges[0].body is not None
+        assert exchanges[0].body.size == 0
+        gate.opened.set()
+        assert client.read().body == b"gate"
+        assert exchanges[0].body.size == 0
+
+
+def test_an_answer_that_does_not_wait_for_the_body_may_take_longer_than_it(app: Toy) -> None:
+    gate = Gate()
+    app.thread("/gate", gate, takes_body=False)
+    with Serving(app, network_timeout=0.1) as serving, serving.connect() as client:
+        client.send("POST /gate HTTP/1.1", "Host: a", CHUNKED)
+        assert happens(gate.entered)
+        began = serving.server.clock.now
+        until(lambda: serving.server.clock.now > began + 0.3, "the time for a body to pass")
+        gate.opened.set()
+        assert client.read().body == b"gate"
