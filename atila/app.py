@@ -21,6 +21,7 @@ from atila.life.events import EventBus, EventDecorators
 from atila.life.lifecycle import Lifecycle
 from atila.life.maintenance import MaintainDecorators, Maintenance
 from atila.life.modules import ModuleMethods
+from atila.openapi.declaring import Declaration, OpenApiMethods, declare_routes
 from atila.prework import PreworkDecorators
 from atila.results.encoding import encode, make_encoder
 from atila.results.senders import SENDERS, senders_of
@@ -77,6 +78,7 @@ class Atila(
     PreworkDecorators,
     TemplateDecorators,
     SocketDecorators,
+    OpenApiMethods,
 ):
     """A web app (seed, First App).
 
@@ -100,6 +102,7 @@ class Atila(
         senders: types of results to what sends them.
         exposure: adds ``__spec__`` to answers, under ``--devel``; else None.
         websockets: the open sockets of this worker.
+        document: how the app describes itself; see ``openapi``.
     """
 
     def __init__(self, app_name: str) -> None:
@@ -141,6 +144,7 @@ class Atila(
         self.aliases = Aliases()
         self.sql_templates: SqlTemplates | None = None
         self.websockets = Sockets(self)
+        self.document = Declaration()
         self._declared_sockets: list[Callable[..., Any]] = []
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
@@ -225,6 +229,7 @@ class Atila(
         self._close_prefixes()
         self._limit_uploads()
         prepare_routes(self._declared_sockets, self._routes)
+        declare_routes(self)
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)

@@ -66,14 +66,16 @@ class Rules:
         required: names that must be there.
         groups: lists of names of which at least one must be there.
         fields: name to its rules.
+        options: as they were given.
         described: the options as text and lists of text.
 
     Raises ``ConfigError`` that names the option, its value and the fix.
     """
 
-    __slots__ = ("described", "fields", "groups", "required")
+    __slots__ = ("described", "fields", "groups", "options", "required")
 
     def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
         self.required: list[str] = []
         self.groups: list[list[str]] = []
         self.fields: dict[str, Field] = {}
