@@ -30,7 +30,8 @@ bench: $(VENV)/.installed-dev
 autobahn: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/skitai $(BIN)/python -W error tests/skitai/autobahn.py $(CASES)
 
-# The browser test needs Chromium, those of HTTP/2 curl, nghttp and h2load; the tests of Redis and
+# The browser test needs Chromium, those of HTTP/2 curl, nghttp and h2load, those of --nginx-conf
+# nginx; the tests of Redis and
 # PostgreSQL need their servers, which come with the Python packages where there are some for this
 # version. They are installed where the tests may install (a CI machine); elsewhere the message says
 # what to do.
@@ -39,6 +40,7 @@ system-packages:
 	command -v chromium >/dev/null || missing=chromium; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
+	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || missing="$$missing nginx-light"; \
 	command -v redis-server >/dev/null || \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	  missing="$$missing redis-server"; \

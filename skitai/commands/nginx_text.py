@@ -236,6 +236,7 @@ def _backend(front: Front) -> str:
         "proxy_request_buffering off;",
         "proxy_buffering off;",
         "proxy_buffer_size 32k;",
+        "proxy_buffers 8 32k;",
         "proxy_redirect off;",
         "proxy_connect_timeout 10s;",
         f"proxy_read_timeout {LONGEST_SILENCE}s;",

@@ -69,7 +69,8 @@ def collect(sources: Sequence[tuple[str, Path]], target: Path, *, force: bool = 
         for path, found in wanted.items():
             there = _facts(target / path)
             ours = there is None or _alike(there, former.get(path)) or _same(there, found)
-            if not ours and not force:
+            # A directory goes when nothing else is in it; copying fails otherwise.
+            if not ours and not force and not (target / path).is_dir():
                 raise StartupError(
                     f"{str(target / path)!r} was edited or comes from elsewhere: it is left "
                     "alone; move it away, or give --force to replace it"
