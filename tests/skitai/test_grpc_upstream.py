@@ -221,6 +221,17 @@ def test_metadata_goes_both_ways(reach, greeter):
     assert (task.trailers["x-last"], task.trailers["x-last-bin"]) == ("2", b"\0\xff")
 
 
+def test_each_member_gets_its_own_password(reach, port, greeter):
+    other = Greeter()
+    with grpc_server(other) as second:
+        members = [f"one:1@127.0.0.1:{port}", f"two:2@127.0.0.1:{second}"]
+        reach.aliases.add("@users", PROTO_HTTP, members)
+        with reach.upstreams.grpc(reach.owner, True, f"@users/{SERVICE}") as every:
+            every.Say(Text(text="a")).fetch()
+    assert greeter.metadata["authorization"] == "Basic b25lOjE="
+    assert other.metadata["authorization"] == "Basic dHdvOjI="
+
+
 @pytest.mark.parametrize("headers", [{"a b": "1"}, {"": "1"}, {"a": "é"}, {"grpc-timeout": "1S"}])
 def test_what_is_no_metadata_is_refused_at_once(reach, headers):
     with pytest.raises(ValueError, match="metadata"):

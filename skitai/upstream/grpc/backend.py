@@ -155,10 +155,11 @@ class GrpcBackend:
         if seconds <= 0:
             raise timeout_failure(OperationTimeout("Operation Timeout"))
         path = f"{self._base}{request.path}/{request.method.name}"
-        if self._metadata and all(key != "authorization" for key, _ in request.metadata):
-            request.metadata = [*request.metadata, *self._metadata]
+        metadata = request.metadata  # other members get the same request
+        if self._metadata and all(key != "authorization" for key, _ in metadata):
+            metadata = [*metadata, *self._metadata]
         try:
-            call = connection.start(request, path, seconds)
+            call = connection.start(request, path, metadata, seconds)
         except (ValueError, TypeError) as exc:
             raise request_failure(exc) from exc
         except grpc.aio.UsageError as exc:  # it was closed in the meantime

@@ -15,7 +15,7 @@ import grpc.aio
 from skitai.tasks.errors import NetworkError, network_failure
 
 if TYPE_CHECKING:
-    from skitai.upstream.grpc.request import GrpcRequest
+    from skitai.upstream.grpc.request import GrpcRequest, Metadata
     from skitai.upstream.interface import Member
 
 CONNECT_SECONDS = 5.0
@@ -107,11 +107,12 @@ class GrpcConnection:
         if not connecting.cancelled():
             connecting.exception()  # whoever waits for it has it
 
-    def start(self, request: GrpcRequest, path: str, seconds: float) -> Any:
+    def start(self, request: GrpcRequest, path: str, metadata: Metadata, seconds: float) -> Any:
         """Start a call; give it the messages of a method that takes a stream.
 
         Parameters:
             path: of the method.
+            metadata: of the request, and what the member asks for.
             seconds: until the deadline.
         """
         method = request.method
@@ -120,7 +121,7 @@ class GrpcConnection:
         if make is None:
             kind = "_".join("stream" if stream else "unary" for stream in key[1:])
             make = self._makers[key] = getattr(self._channel, kind)(path)
-        options: dict[str, Any] = {"timeout": seconds, "metadata": request.metadata}
+        options: dict[str, Any] = {"timeout": seconds, "metadata": metadata}
         if request.compress:
             options["compression"] = _COMPRESSION[request.compress]
         if method.takes_stream:
