@@ -49,10 +49,11 @@ ROOMS: dict[str, set[str]] = {
         "errors", "config", "log", "wire", "stores", "bus", "net", "executors", "tasks",
         "upstream", "server",
     },
+    "monitoring": {"errors", "config", "stores", "executors", "upstream", "server"},
     "mounts": {"errors", "foreign", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
         "errors", "config", "log", "importer", "wire", "stores", "bus", "net", "executors",
-        "tasks", "upstream", "server", "handlers", "mounts",
+        "tasks", "upstream", "server", "handlers", "monitoring", "mounts",
     },
     "supervisor": {"errors", "config", "log", "net"},
     "starting": {
@@ -107,6 +108,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.service",
     "skitai.sockets",
     "skitai.sql",
+    "skitai.sql.names",
     "skitai.stores.local",
     "skitai.testing.recording",
     "skitai.upstream.aliases",

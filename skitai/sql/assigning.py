@@ -45,6 +45,11 @@ class Returned(Builder):
     """A statement with RETURNING."""
 
     _returned: tuple[str | Expression, ...] = ()
+    _changes = False
+
+    @property
+    def only_changes(self) -> bool:
+        return self._changes and not self._returned
 
     def returning(self, *columns: Any) -> Self:
         """Give back these columns of the changed rows; without any, all of them."""

@@ -74,6 +74,12 @@ class Cte(NamedTuple):
 
     name: str
     source: Expression
+    nameless: bool = False  # nothing can refer to it
+
+    def goes_before(self) -> bool:
+        """Whether it is a change of data that can as well be a statement of its own."""
+        source = self.source
+        return self.nameless and isinstance(source, Builder) and source.only_changes
 
 
 class Builder(Expression):
@@ -94,6 +100,11 @@ class Builder(Expression):
         self._dialect = dialect
         self._runner = runner
 
+    @property
+    def only_changes(self) -> bool:
+        """Whether it changes data and gives no rows back."""
+        return False
+
     # -- parts that every statement may have
 
     def with_(self, alias: Any, sql: Any = None) -> Self:
@@ -108,7 +119,7 @@ class Builder(Expression):
         if name.lower().startswith(_RECURSIVE):
             name = name[len(_RECURSIVE) :].strip()
             self._recursive = True
-        self._ctes += (Cte(name or self._free_name(), as_source(source)),)
+        self._ctes += (Cte(name or self._free_name(), as_source(source), not name),)
         return self
 
     def _free_name(self) -> str:
@@ -164,6 +175,8 @@ class Builder(Expression):
     def _statements(self, dialect: Dialect, constants: Mapping[str, Any]) -> list[Statement]:
         if self._constants:
             constants = {**constants, **self._constants}
+        if dialect is SQLITE and any(cte.goes_before() for cte in self._ctes):
+            return self._one_by_one(constants)
         writer = Writer(dialect, constants)
         self._write(writer)
         statements = [writer.statement()] if writer.text else []
@@ -175,6 +188,18 @@ class Builder(Expression):
                 one.write(writer)
                 statements.append(writer.statement())
         return statements
+
+    def _one_by_one(self, constants: Mapping[str, Any]) -> list[Statement]:
+        """Changes of WITH first, which SQLite does not know, in the same transaction."""
+        rest = self.clone()
+        rest._ctes = tuple([cte for cte in self._ctes if not cte.goes_before()])
+        changes = [cte.source for cte in self._ctes if cte.goes_before()]
+        return [
+            statement
+            for one in (*changes, rest)
+            if isinstance(one, Builder)
+            for statement in one._statements(SQLITE, constants)
+        ]
 
     def as_sql(self, dialect: str | None = None) -> str:
         """The text, with placeholders instead of values."""
@@ -246,7 +271,7 @@ class Builder(Expression):
         writer.text.append("WITH RECURSIVE " if self._recursive else "WITH ")
         wrote = writer.writes
         writer.writes = False
-        for position, (name, source) in enumerate(self._ctes):
+        for position, (name, source, _) in enumerate(self._ctes):
             if position:
                 writer.text.append(", ")
             writer.raw(name)

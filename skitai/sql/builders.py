@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skitai.sql.template_files import SqlTemplates
 
     B = TypeVar("B", bound=Builder)
+    S = TypeVar("S", Select, Insert, Update, Delete)
 
 
 class Builders:
@@ -76,6 +77,10 @@ class Builders:
     def sql(self, text: str = "", /, *values: Any, **names: Any) -> Sql:
         """Begin with SQL; its fields ``{}`` and ``{name}`` stand for the bound values."""
         return self._begin(Sql(self._dialect, self._runner, text, values, names))
+
+    def begin(self, kind: type[S], table: Any, alias: str = "") -> S:
+        """Begin a statement of a class of your own, derived from ``Select`` and so on."""
+        return self._begin(kind(self._dialect, self._runner, table, alias))
 
     def _begin(self, builder: B) -> B:
         if self._with is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class Insert(Assigned, Upserted, Returned):
     """An insert of one row, or of several."""
 
+    _changes = True
     _rows: tuple[Assignments, ...] = ()
 
     def __init__(
@@ -80,6 +81,8 @@ class Insert(Assigned, Upserted, Returned):
 class Update(Assigned, Filtered, Joined, Returned):
     """An update of the rows that were filtered."""
 
+    _changes = True
+
     def __init__(
         self, dialect: Dialect, runner: Runner | None, table: Any, alias: str = ""
     ) -> None:
@@ -103,6 +106,8 @@ class Update(Assigned, Filtered, Joined, Returned):
 
 class Delete(Filtered, Joined, Returned):
     """A delete of the rows that were filtered."""
+
+    _changes = True
 
     def __init__(
         self, dialect: Dialect, runner: Runner | None, table: Any, alias: str = ""

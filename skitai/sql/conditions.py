@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 from skitai.sql.errors import SqlError
 from skitai.sql.expressions import F
 from skitai.sql.keys import parse_key
+from skitai.sql.names import dotted
+from skitai.sql.operands import NO_COLUMN, Operand
 from skitai.sql.operators import ALWAYS, Always, kept
 from skitai.sql.writer import Expression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from skitai.sql.operands import Operand
     from skitai.sql.operators import Operator
     from skitai.sql.writer import Writer
+
+    Translate = Callable[[str, Any, bool], tuple[str, Any]]
 
 
 class Condition(Expression):
@@ -27,6 +30,10 @@ class Condition(Expression):
     def restricts(self) -> bool:
         """Whether it can keep out anything: what an update or delete must have."""
         return True
+
+    def translated(self, translate: Translate) -> Condition:
+        """The same with other columns or values; SQL as text is left alone."""
+        return self
 
 
 class Comparison(Condition):
@@ -50,6 +57,15 @@ class Comparison(Condition):
 
     def restricts(self) -> bool:
         return not isinstance(self.operator, Always)
+
+    def translated(self, translate: Translate) -> Condition:
+        old = self.operand
+        if old is NO_COLUMN:
+            return self
+        name = old.column[0].replace('"', "")
+        new, value = translate(name, self.value, old.plain)
+        operand = old if new == name else Operand(dotted(new.split(".")), old.path, old.part)
+        return Comparison(operand, self.operator, value)
 
 
 class Text(Condition):
@@ -78,6 +94,9 @@ class Negation(Condition):
         self.condition.write(writer)
         writer.text.append(")")
 
+    def translated(self, translate: Translate) -> Condition:
+        return Negation(self.condition.translated(translate))
+
 
 class Every(Condition):
     """Conditions that must all hold."""
@@ -93,6 +112,9 @@ class Every(Condition):
 
     def restricts(self) -> bool:
         return restricting(self.conditions)
+
+    def translated(self, translate: Translate) -> Condition:
+        return type(self)(tuple([one.translated(translate) for one in self.conditions]))
 
 
 class Either(Every):
@@ -202,6 +224,16 @@ class Q(Expression):
             elif condition is not None:
                 conditions += (condition,)
         return _made(_joined(conditions, kind))
+
+    def translated(self, translate: Translate) -> Q:
+        """The same with other columns or values, for models.
+
+        Parameters:
+            translate: gets a name (``alias.column``), a value as its operator keeps it, and whether
+                it is the column itself that is compared, not a part of it. It returns name and
+                value.
+        """
+        return _made(None if self.condition is None else self.condition.translated(translate))
 
     def write(self, writer: Writer) -> None:
         if self.condition is None:

@@ -18,7 +18,7 @@ DEFAULT = "default"
 # What db.name already is.
 TAKEN = frozenset(
     """
-    cancel close commit cursor delete dialect done execute from_string insert rollback run
+    begin cancel close commit cursor delete dialect done execute from_string insert rollback run
     select sql statement stream template transaction update with_
     """.split()
 )

@@ -1,0 +1,1 @@
+"""Other libraries, fitted to atila: ``djangopatch`` for the models of Django."""
