@@ -77,18 +77,19 @@ class RunningService:
         The lock lasts until the last process that has the descriptor closes it or ends.
         Raises ``ConfigError`` when the file can't be written.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise self._unusable(exc) from exc
-        while not _try_lock(descriptor, fcntl.LOCK_EX):
+        while True:
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as exc:
+                raise self._unusable(exc) from exc
+            if _try_lock(descriptor, fcntl.LOCK_EX) and self._is_there(descriptor):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+            os.close(descriptor)
             if self.pid() is not None:
-                os.close(descriptor)
                 return None
-            time.sleep(PAUSE)  # somebody has only looked
-        os.ftruncate(descriptor, 0)
-        return descriptor
+            time.sleep(PAUSE)  # somebody has only looked, or has just removed it
 
     def wait_until_gone(self, timeout: float) -> bool:
         """Wait until it has ended, at most ``timeout`` seconds."""
@@ -100,9 +101,21 @@ class RunningService:
         return True
 
     def forget(self) -> None:
-        """Remove the file of a service that has ended."""
+        """Remove the file of a service that has ended, unless it has been started again."""
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if _try_lock(descriptor, fcntl.LOCK_EX) and self._is_there(descriptor):
+                    self._path.unlink()
+            finally:
+                os.close(descriptor)
+
+    def _is_there(self, descriptor: int) -> bool:
+        """Whether an open file is still the one at the path."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
 
     def _unusable(self, exc: OSError) -> ConfigError:
         return ConfigError(
