@@ -95,12 +95,17 @@ def parse(
         own: options that the script has added.
 
     Raises `ConfigError` for an unknown or ambiguous option, a missing value, an unknown command or
-    two of them.
+    two of them, and for an option of the script that has a name of the engine's.
     """
     parser = _build_parser(prog, script_defaults)
     group = parser.add_argument_group("options of this script") if own else parser
     for option in own:
-        option.add_to(group)
+        try:
+            option.add_to(group)
+        except argparse.ArgumentError:
+            raise ConfigError(
+                f"option {option.flags[0]} is taken: choose another name for add_option"
+            ) from None
     given, extras = parser.parse_known_args(argv)
     words = [word for word in extras if word != "--"]
     command = _take_command(words, given, own)

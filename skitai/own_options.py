@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -52,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(message)
 
 
-class OwnOptions:
+class OwnOptions(Mapping[str, Any]):
     """The options of a script, and what the command line gives them.
 
     A mapping of names with dashes, long or short, to values: ``"--mode" in options``,
@@ -97,18 +98,14 @@ class OwnOptions:
         """
         return next((values[name] for name in names if name in (values := self._values())), None)
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of an option, ``default`` when it has none."""
-        return self._values().get(name, default)
-
     def __getitem__(self, name: str) -> Any:
         return self._values()[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._values()
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
 
     @property
     def argv(self) -> list[str]:
