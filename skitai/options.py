@@ -100,12 +100,7 @@ def parse(
     parser = _build_parser(prog, script_defaults)
     group = parser.add_argument_group("options of this script") if own else parser
     for option in own:
-        try:
-            option.add_to(group)
-        except argparse.ArgumentError:
-            raise ConfigError(
-                f"option {option.flags[0]} is taken: choose another name for add_option"
-            ) from None
+        option.add_to(group)
     given, extras = parser.parse_known_args(argv)
     words = [word for word in extras if word != "--"]
     command = _take_command(words, given, own)

@@ -39,13 +39,21 @@ class OwnOption:
     default: Any
 
     def add_to(self, parser: argparse._ActionsContainer) -> None:
-        """Let a parser, or a group of its options, know it."""
-        dest, about = self.flags[0], self.about.replace("%", "%%")
+        """Let a parser, or a group of its options, know it.
+
+        Raises ``ConfigError`` when that has an option of this name.
+        """
+        kind: dict[str, Any] = {"action": "store_true"}
         if self.metavar:
-            kind = type(self.default) if type(self.default) in (int, float) else str
-            parser.add_argument(*self.flags, dest=dest, metavar=self.metavar, type=kind, help=about)
-        else:
-            parser.add_argument(*self.flags, dest=dest, action="store_true", help=about)
+            number = type(self.default) in (int, float)
+            kind = {"metavar": self.metavar, "type": type(self.default) if number else str}
+        about = self.about.replace("%", "%%")
+        try:
+            parser.add_argument(*self.flags, dest=self.flags[0], help=about, **kind)
+        except argparse.ArgumentError:
+            raise ConfigError(
+                f"option {self.flags[0]} is taken: choose another name for add_option"
+            ) from None
 
 
 class _Parser(argparse.ArgumentParser):
