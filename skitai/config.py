@@ -23,6 +23,7 @@ ALIASES = {"ip": "address"}
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
+_URL_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
 _HSTS = re.compile(r"[0-9]+(; ?includeSubDomains)?(; ?preload)?", re.IGNORECASE)
 _SWITCH_WORDS = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -211,7 +212,16 @@ def words_of(*known: str) -> Rule:
     return Rule("some of " + ", ".join(repr(word) for word in known), convert)
 
 
+def _convert_url_path(value: object) -> str:
+    if not isinstance(value, str) or (value and not _URL_PATH.fullmatch(value)):
+        raise ValueError(value)
+    return value
+
+
 PATTERNS = Rule("paths such as '/health*' or '*.css', separated by blanks", _convert_patterns)
+URL_PATH = Rule(
+    "the path of a URL such as '/-/health', without a slash at its end", _convert_url_path
+)
 
 
 def setting(
@@ -314,6 +324,20 @@ class Settings:
     log_format: str = setting("text", one_of("text", "json"), "how log lines look", example="json")
     log_off: tuple[str, ...] = setting(
         (), PATTERNS, "paths whose requests are not logged", example="/health* *.css"
+    )
+    health_path: str = setting(
+        "", URL_PATH, "tells load balancers whether to send requests", example="/-/health"
+    )
+    metrics_path: str = setting("", URL_PATH, "figures for Prometheus", example="/-/metrics")
+    status_path: str = setting("", URL_PATH, "a page of live figures", example="/-/status")
+    status_access: tuple[str, ...] = setting(
+        "127.0.0.0/8 ::1 unix", NETWORKS, "who may ask for those three", example="10.0.0.0/8"
+    )
+    report_stuck: float = setting(
+        0.0, seconds(), "log the stack of a function that runs longer; 0: never", example=10
+    )
+    report_blocked: float = setting(
+        0.0, seconds(), "log the stack of what blocks the loop longer; 0: never", example=1
     )
     devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
 

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
     from skitai.config import Settings
     from skitai.handlers.interface import Endpoint
+    from skitai.monitoring.observer import Observer
     from skitai.mounts import Mount, StaticMount
+    from skitai.server.access_log import Recorder
     from skitai.server.exchange import Exchange
     from skitai.server.http3 import Http3Listener
     from skitai.service import Service
@@ -180,6 +182,7 @@ class Worker:
         self._pool: ThreadPool | None = None
         self._access_log: AccessLog | None = None
         self._upstreams: Upstreams | None = None
+        self._observer: Observer | None = None
 
     async def run(self) -> int:
         """Load the apps, listen, report readiness, wait, drain."""
@@ -191,7 +194,9 @@ class Worker:
         self._access_log = open_access_log(settings, f"w{self._seat.slot}")
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
         bus = Bus(loop)
-        await self._load_apps(self._make_peers(loop, bus))
+        peers = self._make_peers(loop, bus)
+        observer = self._observer = self._observe(loop)
+        await self._load_apps(peers)
         dispatcher = self._build()
         for mount in self._loaded:
             await asyncio.to_thread(mount.begin, loop)
@@ -203,6 +208,8 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
+        if observer is not None:
+            observer.start(servers[0])
         self._seat.report_ready()
         await self._stop.wait()
         if http3 is not None:
@@ -212,6 +219,8 @@ class Worker:
             log.warning("requests were still running after %s s", settings.drain_timeout)
         if http3 is not None:
             http3.stop()
+        if observer is not None:
+            observer.stop()
         await self._end(bus)
         return 0
 
@@ -271,7 +280,11 @@ class Worker:
         if self._credentials.doubt and self._seat.slot == 0:
             log.warning("%s", self._credentials.doubt)
         forward = Forward(settings.fws_to, settings.fws_domain)
-        main = Server(loop, settings, forward.guard(dispatch), self._access_log, tls)
+        dispatch = forward.guard(dispatch)
+        recorder: Recorder | None = self._access_log
+        if self._observer is not None:
+            dispatch, recorder = self._observer.guard(dispatch), self._observer.recorder
+        main = Server(loop, settings, dispatch, recorder, tls)
         if settings.hsts:
             main.add_common_field("Strict-Transport-Security", f"max-age={settings.hsts}")
         servers = [main]
@@ -279,7 +292,7 @@ class Worker:
         try:
             await main.listen(serving)
             if redirecting:
-                servers.append(Server(loop, settings, forward.dispatch, self._access_log))
+                servers.append(Server(loop, settings, forward.dispatch, recorder))
                 await servers[-1].listen(redirecting)
         except OSError as exc:
             raise StartupError(f"port {settings.port} can't be used: {exc.strerror}") from exc
@@ -311,6 +324,20 @@ class Worker:
         """Run the apps' last hooks, each once."""
         while self._loaded:
             _unload(self._loaded.pop())
+
+    def _observe(self, loop: asyncio.AbstractEventLoop) -> Observer | None:
+        """Health, figures and reports, if any are wanted: nobody else loads what they need."""
+        settings, seat = self._settings, self._seat
+        paths = (settings.health_path, settings.metrics_path, settings.status_path)
+        if not (any(paths) or settings.report_stuck or settings.report_blocked):
+            return None
+        from skitai.monitoring.observer import Observer
+
+        assert self._upstreams is not None
+        return Observer(
+            settings, loop, self._pool, self._upstreams, self._service.locks.memory, seat.slot,
+            seat.reloading, self._access_log,
+        )  # fmt: skip
 
     def _reopen_logs(self) -> None:
         reopen()

@@ -63,9 +63,10 @@ class ThreadPool:
         self._watching = False
         self._needed = False  # a job had to wait since the last `_relax`
         self._stopping = False
+        self._running: list[Job | None] = [None] * size
         self._threads = [
             threading.Thread(
-                target=self._work, args=(at >= self._awake,), name=f"{name}-{at}", daemon=True
+                target=self._work, args=(at, at >= self._awake), name=f"{name}-{at}", daemon=True
             )
             for at in range(size)
         ]
@@ -93,6 +94,18 @@ class ThreadPool:
     def waiting(self) -> int:
         """Jobs that no thread has taken yet."""
         return self._queue.qsize()
+
+    @property
+    def size(self) -> int:
+        """Threads, awake or not."""
+        return self._size
+
+    def running(self) -> list[tuple[int, Job | None]]:
+        """The identifier of each thread, and what it does; any thread."""
+        return [
+            (thread.ident or 0, job)
+            for thread, job in zip(self._threads, self._running, strict=True)
+        ]
 
     @property
     def awake(self) -> int:
@@ -149,8 +162,8 @@ class ThreadPool:
         if self._awake > 1:
             self._loop.call_later(RELAX_SECONDS, self._relax)
 
-    def _work(self, sleep: bool) -> None:
-        take = self._queue.get
+    def _work(self, at: int, sleep: bool) -> None:
+        take, running = self._queue.get, self._running
         while True:
             if sleep:
                 self._asleep.acquire()
@@ -160,10 +173,12 @@ class ThreadPool:
                 if self._stopping:
                     return
                 continue
+            running[at] = item
             job, argument = item
             try:
                 job(argument)
             except BaseException:  # a SystemExit must not end the thread either
                 log.exception("a job of the thread pool failed")
             # The last request must not stay alive until the next one comes.
+            running[at] = None
             del item, job, argument

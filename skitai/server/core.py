@@ -94,6 +94,11 @@ class Server:
     def _accept(self) -> asyncio.BaseProtocol:
         return Negotiator(self)  # type: ignore[return-value]  # a duck-typed Protocol, with slots
 
+    @property
+    def open(self) -> set[Tended]:
+        """The connections; on the loop."""
+        return self._connections
+
     def opened(self, connection: Tended) -> bool:
         """Register a connection; False when there are too many."""
         self._connections.add(connection)

@@ -44,12 +44,13 @@ class TrustedProxies:
 
     Parameters:
         settings: ``trusted_proxies``, ``forwarded_header`` and ``forwarded_host``.
+        entries: others instead of ``trusted_proxies``.
     """
 
     __slots__ = ("_anybody", "_host", "_known", "_networks", "_standard")
 
-    def __init__(self, settings: Settings) -> None:
-        entries = settings.trusted_proxies
+    def __init__(self, settings: Settings, entries: tuple[str, ...] | None = None) -> None:
+        entries = settings.trusted_proxies if entries is None else entries
         self._anybody = ANYBODY in entries
         self._known = {"": UNIX_SOCKET in entries or self._anybody}
         self._networks = [

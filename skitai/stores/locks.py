@@ -115,7 +115,7 @@ class SharedLocks:
     """
 
     def __init__(self, memory: SharedMemory) -> None:
-        self._memory = memory
+        self.memory = memory
         self._used: WeakValueDictionary[str, SharedLock] = WeakValueDictionary()
         self._finding = threading.Lock()
 
@@ -124,8 +124,8 @@ class SharedLocks:
         with self._finding:
             lock = self._used.get(name)
             if lock is None:
-                self._memory.make()  # now: processes that are forked later have it in common
+                self.memory.make()  # now: processes that are forked later have it in common
                 digest = blake2b(name.encode(), digest_size=7).digest()
                 place = FIRST_PLACE + int.from_bytes(digest, "big")
-                lock = self._used[name] = SharedLock(self._memory, place, name)
+                lock = self._used[name] = SharedLock(self.memory, place, name)
             return lock

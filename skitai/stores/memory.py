@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Its last byte counts the layouts of `skitai.stores.shared`.
-MAGIC = int.from_bytes(b"skitai\0\1", "big")
+MAGIC = int.from_bytes(b"skitai\0\2", "big")
 HEADER = 64  # bytes: the magic number, when it was made, the number of names
 STARTED = 1  # which word of the header
 NOT_EXECUTABLE = 0x8  # MFD_NOEXEC_SEAL, for which Python has no name yet
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, process
 
 # All in seconds.
 CYCLE_PAUSE = 0.001
@@ -138,6 +140,12 @@ class SharedMemory:
                 raise
             return False
         return True
+
+    def is_locked(self, place: int) -> bool:
+        """Whether another process has locked a place."""
+        asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+        kind: int = struct.unpack(FLOCK, fcntl.fcntl(self._descriptor, fcntl.F_GETLK, asked))[0]
+        return kind != fcntl.F_UNLCK
 
     def unlock(self, place: int) -> None:
         """Let others have a place."""

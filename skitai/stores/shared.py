@@ -24,7 +24,11 @@ CAPACITY = 4096
 SLOT_WORDS = 4
 NAME_BYTES = 128
 NAMES_AT = HEADER + CAPACITY * SLOT_WORDS * 8
-MEMORY_BYTES = NAMES_AT + CAPACITY * NAME_BYTES
+# Behind them is a block for each worker, in which it counts: `skitai.monitoring.counters`.
+BLOCKS = 256
+BLOCK_BYTES = 16384
+BLOCKS_AT = NAMES_AT + CAPACITY * NAME_BYTES
+MEMORY_BYTES = BLOCKS_AT + BLOCKS * BLOCK_BYTES
 
 TABLE = 0  # the place to lock for the table of names
 COUNT = 2  # which word of the header

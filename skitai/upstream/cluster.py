@@ -84,6 +84,11 @@ class Cluster:
         self._nodes = [Node(member, backend) for member, backend in backends]
 
     @property
+    def nodes(self) -> list[Node]:
+        """The members; on the loop."""
+        return self._nodes
+
+    @property
     def busy(self) -> int:
         """Requests and sessions at all members."""
         return sum(node.busy for node in self._nodes)
@@ -101,7 +106,14 @@ class Cluster:
         """
         nodes = self._nodes
         if len(nodes) == 1:  # nothing to choose from, and no other to try
-            return await self._ask(nodes[0], request)
+            node = nodes[0]
+            try:
+                reply = await self._ask(node, request)
+            except Failure as failure:
+                self._judge(node, failure)
+                raise
+            node.failures = 0
+            return reply
         return await self._try(lambda node: self._ask(node, request), repeatable)
 
     async def use(
@@ -204,12 +216,7 @@ class Cluster:
         try:
             result = await action(node)
         except Failure as failure:
-            if failure.status == STA_NORMAL:
-                self._answered(node)
-            elif failure.status == STA_NETERR or (
-                failure.status == STA_TIMEOUT and not isinstance(failure.error, PoolExhausted)
-            ):
-                self._failed(node, failure.error)
+            self._judge(node, failure)
             raise
         except asyncio.CancelledError as exc:
             if exc.args == (EXPIRED,):
@@ -221,6 +228,14 @@ class Cluster:
                 node.probing = False
         self._answered(node)
         return result
+
+    def _judge(self, node: Node, failure: Failure) -> None:
+        if failure.status == STA_NORMAL:
+            self._answered(node)
+        elif failure.status == STA_NETERR or (
+            failure.status == STA_TIMEOUT and not isinstance(failure.error, PoolExhausted)
+        ):
+            self._failed(node, failure.error)
 
     def _answered(self, node: Node) -> None:
         if node.failures:

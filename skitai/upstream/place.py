@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skitai.upstream.cluster import Cluster
 
@@ -41,6 +41,19 @@ class Place:
                 self.name, [(member, self._make(member)) for member in self.members]
             )
         return self._cluster
+
+    def conditions(self) -> list[dict[str, Any]]:
+        """How the members do, if one was asked yet; on the loop."""
+        return [
+            {
+                "upstream": self.name,
+                "member": node.name,
+                "up": int(not node.failures),
+                "busy": node.busy,
+                "failures": node.failures,
+            }
+            for node in (self._cluster.nodes if self._cluster is not None else ())
+        ]
 
     async def close(self) -> None:
         """Close the connections, if there are any."""

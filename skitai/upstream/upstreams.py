@@ -308,6 +308,11 @@ class Upstreams:
                 self._unnamed.popitem(last=False)
         return place
 
+    def conditions(self) -> list[dict[str, Any]]:
+        """How the members of aliases do, of those that were asked; on the loop."""
+        places = [*self._places.values(), *self._grpc_places.values()]
+        return [condition for place in places for condition in place.conditions()]
+
     # -- the end
 
     async def close(self) -> None:
