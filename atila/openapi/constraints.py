@@ -178,3 +178,10 @@ def merged(schema: Schema, more: Schema) -> Schema:
         others = [merged(choice, more) for choice in schema["anyOf"] if choice != NULL]
         return {**schema, "anyOf": [*others, NULL]}
     return {**schema, **more}
+
+
+def present(schema: Schema) -> Schema:
+    """A schema for what must be there: neither null nor an empty text."""
+    if schema.get("type", "string") != "string" or schema.keys() & {"enum", "anyOf", "minLength"}:
+        return schema
+    return {"not": {"type": "null"}, "minLength": 1, **schema}

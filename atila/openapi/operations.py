@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from atila.access.auth import kind_of
 from atila.documenting.exposure import plain
-from atila.openapi.constraints import Constraints, merged
+from atila.openapi.constraints import Constraints, merged, present
 from atila.openapi.schemas import FILE, NULL, has_file, nullable, path_schema
 from atila.routing.converters import to_path, to_text
 from atila.steps import guards_of
@@ -119,6 +119,8 @@ class Operation:
         mentioned = [*asked.schemas, *asked.required, *(n for names in asked.groups for n in names)]
         for name in dict.fromkeys(mentioned):
             more = asked.schemas.get(name, {})
+            if name in asked.required:
+                more = present(more)
             if name in self._path:
                 self._path[name] = merged(self._path[name], more)
                 continue
@@ -245,6 +247,7 @@ class Operation:
         return {"2XX": _answer(), "3XX": {"description": "Elsewhere, or as it was"}}
 
 
+_BOUNDS = frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"))
 _GUARDED = frozenset(("permission", "identification", "testpass"))
 _REMARKS = {
     "csrf": "Needs the CSRF token of the browser.",
@@ -266,4 +269,7 @@ def _as_text(schema: Schema) -> Schema:
         others = [choice for choice in choices if choice != NULL]
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
         return {**others[0], **rest} if len(others) == 1 else {**schema, "anyOf": others}
+    if not schema.keys() & {"type", "enum", "anyOf", "allOf", "$ref"}:
+        # Rules compare values with a type: without one, they compare text.
+        return {"type": "number" if schema.keys() & _BOUNDS else "string", **schema}
     return {"type": "string"} if schema == FILE else schema

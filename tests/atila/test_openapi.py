@@ -225,6 +225,30 @@ def test_rules_become_schemas(rules, schema):
     assert list(operation["requestBody"]["content"]) == ["application/json"]
 
 
+def test_what_is_required_is_neither_empty_nor_null():
+    def add(was, a, b, c):
+        pass
+
+    rules = {"required": ["a", "b", "c"], "ints": ["b"], "c__in": ["x"]}
+    _, _, operation = operation_of(add, inspected("JSON", **rules), methods=["POST"])
+    assert body_of(operation)["properties"] == {
+        "a": {"not": {"type": "null"}, "minLength": 1},
+        "b": {"type": "integer"},
+        "c": {"enum": ["x"]},
+    }
+
+
+def test_rules_for_the_query_have_types():
+    def show(was, a, b):
+        pass
+
+    rules = {"a__len__lte": 3, "b__lte": 3}
+    _, _, operation = operation_of(show, inspected("URL", **rules), methods=["GET"])
+    found = by_name(operation)
+    assert found["a"]["schema"] == {"type": "string", "maxLength": 3}
+    assert found["b"]["schema"] == {"type": "number", "maximum": 3}
+
+
 def test_a_default_that_rules_might_refuse_is_a_remark():
     def show(was, n="", q=3):
         pass

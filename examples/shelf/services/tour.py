@@ -28,7 +28,8 @@ def __mount__(app, mntopt):
         return was.render("about.j2", facts=facts)
 
     # An error nobody expects. With --devel the page shows where; without, it tells nothing.
-    @app.route("/oops", methods=["GET"])
+    # openapi=False keeps the route out of the description of the API.
+    @app.route("/oops", methods=["GET"], openapi=False)
     def oops(was):
         unwritten_books = []
         return unwritten_books[0]
