@@ -67,6 +67,7 @@ class UdpPort:
     def __init__(self, address: str, port: int, workers: int) -> None:
         family, target = resolve_address(address, port)
         self._sockets: list[socket.socket] = []
+        self._secret_fd = -1
         try:
             # Sockets of others that share the port, too, would go unnoticed: so first without.
             probe = _bind(family, target, address, share=False)
@@ -96,6 +97,9 @@ class UdpPort:
         """Let go of the port; workers still have theirs."""
         for sock in self._sockets:
             sock.close()
+        descriptor, self._secret_fd = self._secret_fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def adopt_seat(descriptors: list[int]) -> UdpSeat:

@@ -276,6 +276,12 @@ def test_a_port_that_is_taken_says_so():
     port.close()
 
 
+def test_a_closed_port_leaves_no_descriptor():
+    before = len(os.listdir("/proc/self/fd"))
+    UdpPort("127.0.0.1", 0, 3).close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_what_is_no_port_is_not_adopted():
     read, write = os.pipe()
     with pytest.raises(ConfigError, match="no UDP port"):
