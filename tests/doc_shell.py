@@ -91,6 +91,14 @@ def _kill(words: list[str]) -> str:
     return "" if words[0] in known else f"no signal {words[0]}"
 
 
+def _sudo(words: list[str]) -> str:
+    return _problem(words)
+
+
+def _skitai(words: list[str]) -> str:
+    return "" if words[0] in ("new", "run", "--help", "--version") else f"no command {words[0]}"
+
+
 def _anything(words: list[str]) -> str:
     return ""
 
@@ -104,4 +112,10 @@ _CHECKS = {
     "kill": _kill,
     "git": _anything,
     "cd": _anything,
+    "skitai": _skitai,
+    "sudo": _sudo,
+    "systemctl": _anything,
+    "ln": _anything,
+    "nginx": _anything,
+    "journalctl": _anything,
 }
