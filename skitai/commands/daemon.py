@@ -63,6 +63,8 @@ class Daemon:
             raise StartupError(f"{self.name} runs already, pid {pid}: stop it first")
         try:
             pid = self._launch(lock)
+        except OSError as exc:
+            raise StartupError(f"{self.name} can't be started: {exc}") from exc
         finally:
             os.close(lock)
         print(f"{self.name} [running:{pid}]")
@@ -131,8 +133,14 @@ class Daemon:
                 start_new_session=True,
                 umask=UMASK,
             )
-            write_facts(lock, pid=process.pid, directory=os.getcwd())
-            self._wait(process, readiness.wait, began)
+            try:
+                write_facts(lock, pid=process.pid, directory=os.getcwd())
+                self._wait(process, readiness.wait, began)
+            except BaseException:  # also when whoever types this gives up
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
             # It outlives this process, so nobody waits for it.
             process.returncode = 0
             return process.pid
@@ -144,9 +152,6 @@ class Daemon:
         while not ready(LOOK_SECONDS):
             ended = process.poll() is not None
             if ended or time.monotonic() >= deadline:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
                 how = "ended" if ended else f"did not serve within {START_SECONDS:g} s"
                 raise StartupError(f"{self.name} {how}; its output:\n{self._output(began)}")
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -236,6 +237,50 @@ def test_a_place_that_can_not_be_written(operator):
         done = operator.types(command)
         assert done.returncode == 2, done
         assert "set SKITAI_HOME to a directory where this user may write" in done.stderr
+
+
+def processes_in(folder):
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, FileNotFoundError):
+            if process.cwd() == str(folder):
+                found.append(process)
+    return found
+
+
+def test_a_home_that_is_read_only(operator):
+    operator.environ["SKITAI_HOME"] = "/proc/skitai"  # not even root may write there
+    started = operator.types("start")
+    assert started.returncode == 2
+    assert "set SKITAI_HOME to a directory where this user may write" in started.stderr
+    assert operator.types("status").returncode == 3
+
+
+def test_a_disk_that_is_full_when_it_is_started(operator):
+    operator.types("status")
+    failed = operator.types(
+        "start", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    )
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert "shop can't be started: " in failed.stderr
+    assert processes_in(operator.folder) == []
+    assert operator.types("start").returncode == 0
+
+
+def test_who_gives_up_a_start_leaves_nothing(operator):
+    source = (operator.folder / "shop.py").read_text()
+    slow = source.replace("def __app__():", "def __app__():\n    time.sleep(60)")
+    write_files(operator.folder, {"shop.py": slow})
+    command = [sys.executable, "serve.py", f"--port={operator.port}", "start"]
+    with subprocess.Popen(
+        command, cwd=operator.folder, env=operator.environ, stderr=subprocess.PIPE
+    ) as process:
+        eventually(lambda: len(processes_in(operator.folder)) >= 3, "master and worker")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        process.stderr.read()
+    assert process.returncode != 0
+    eventually(lambda: processes_in(operator.folder) == [], "the end of what was started")
 
 
 def test_old_output_is_cut(operator):
