@@ -59,7 +59,7 @@ class OpenApiMethods:
         their paths.
 
         Parameters:
-            title: of the API. Default: the name of the app.
+            title: of the API. Default: the name of the app, ``"API"`` for ``"__main__"``.
             version: of the API, not of OpenAPI. Default: ``"1.0.0"``.
             description: more about it, may be Markdown.
             path: of the document, below the point of the app; None: it isn't served.

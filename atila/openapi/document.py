@@ -71,7 +71,8 @@ def make_document(app: Atila, declaration: Declaration) -> dict[str, Any]:
         components["securitySchemes"] = {
             kind: _scheme(app, kind) for kind in sorted(filter(None, kinds))
         }
-    info = {"title": declaration.title or app.name, "version": declaration.version}
+    name = app.name if app.name != "__main__" else "API"  # of a script that is an app itself
+    info = {"title": declaration.title or name, "version": declaration.version}
     if declaration.description:
         info["description"] = declaration.description
     return {

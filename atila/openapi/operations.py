@@ -125,7 +125,10 @@ class Operation:
                 self._path[name] = merged(self._path[name], more)
                 continue
             home, other = (self._query, self._body) if in_query else (self._body, self._query)
-            home[name] = merged(other.pop(name, {}) or home.get(name, {}), more)
+            schema = merged(other.pop(name, {}) or home.get(name, {}), more)
+            # Inspections let null pass where nothing else forbids it.
+            free = home is self._body and name not in self._hints and name not in asked.required
+            home[name] = nullable(schema) if free else schema
         self._required.update(asked.required)
         self._groups += asked.groups
 

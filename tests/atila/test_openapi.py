@@ -221,8 +221,23 @@ def test_rules_become_schemas(rules, schema):
 
     _, _, operation = operation_of(add, inspected("JSON", **rules), methods=["POST"])
     found = body_of(operation)["properties"]["a"]
+    assert found.get("anyOf", [{}])[-1] == {"type": "null"} or not schema
+    if "anyOf" not in schema:
+        found = found.get("anyOf", [found])[0]
+    elif {"type": "null"} not in schema["anyOf"]:
+        schema = {"anyOf": [*schema["anyOf"], {"type": "null"}]}
     assert schema.items() <= found.items(), found
     assert list(operation["requestBody"]["content"]) == ["application/json"]
+
+
+def test_null_passes_where_nothing_forbids_it():
+    def add(was, a: int = 1, b=2, c=3):
+        pass
+
+    rules = {"a__gt": 0, "b__gt": 0, "c__gt": 0, "required": ["c"]}
+    _, _, operation = operation_of(add, inspected("JSON", **rules), methods=["POST"])
+    properties = body_of(operation)["properties"]
+    assert [len(properties[name].get("anyOf", ())) for name in "abc"] == [0, 2, 0]
 
 
 def test_what_is_required_is_neither_empty_nor_null():

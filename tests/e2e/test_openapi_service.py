@@ -163,7 +163,7 @@ def test_the_page_lists_operations_and_tries_them(strict, tmp_path):
         browser.screen(1280, 900)
         browser.open(strict.resolve("/shop/openapi"))
         browser.wait("document.querySelectorAll('details').length == 5")
-        assert browser.run("document.title") == "__main__ 1.0.0"
+        assert browser.run("document.title") == "API 1.0.0"
 
         # A form of parameters: path and query.
         browser.run("document.querySelector('#get_show summary').click()")
