@@ -137,20 +137,28 @@ class AccessLog:
         if "x-forwarded-for" in headers or "forwarded" in headers:
             client = exchange.origin.address
         body = exchange.body.size if exchange.body is not None else 0
+        traced = exchange.transaction or "x-gtxn-id" in headers or "traceparent" in headers
+        trace = _trace(exchange) if traced else ""
         return (
             f"{self._stamp} [request:{self._worker}] {client or '-'} "
             f"{request.method} {_printable(request.target)} HTTP/{request.version} {body} "
             f"{exchange.status} {exchange.bytes_sent} {(finished - exchange.started) * 1000:.2f}ms "
             f'"{_printable(headers.get("user-agent", "-"))}" '
             f'{_printable(headers.get("host", "-"))} "{_printable(headers.get("referer", "-"))}"'
-            f"{_trace(exchange)}\n"
+            f"{trace}\n"
         )
 
     def _format_json(self, exchange: Exchange, finished: float) -> str:
         request = exchange.request
         headers = request.headers
+        moment = self._epoch + finished
+        second = int(moment)
+        if second != self._second:
+            self._second = second
+            self._stamp = timestamp(second)
+        milliseconds = int((moment - second) * 1000)
         line = {
-            "time": timestamp(self._epoch + finished),
+            "time": f"{self._stamp[:20]}{milliseconds:03}{self._stamp[23:]}",
             "level": "request",
             "process": self._worker,
             "client": exchange.origin.address,
@@ -197,9 +205,8 @@ _JSON_FIELDS = {
 
 def _trace(exchange: Exchange) -> str:
     """A blank and what tells the request's lines from others; empty when nothing does."""
-    transaction = getattr(exchange, "transaction", "")
-    if transaction:
-        return f" {transaction}"
+    if exchange.transaction:
+        return f" {exchange.transaction}"
     headers = exchange.request.headers
     if "x-gtxn-id" in headers:
         return " " + _printable(headers["x-gtxn-id"] + "/" + headers.get("x-ltxn-id", "-"))

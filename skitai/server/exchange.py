@@ -101,7 +101,7 @@ class Exchange:
         gone: the client left, or the response was broken off.
         on_gone: called once, on the loop, when the client leaves.
         started, status, bytes_sent: for the access log.
-        transaction: id of the request in log lines, set by whoever made one.
+        transaction: id of the request in log lines, if somebody made one.
     """
 
     __slots__ = (
@@ -128,7 +128,6 @@ class Exchange:
     started: float
     status: int
     bytes_sent: int
-    transaction: str
 
     def __init__(self, channel: Channel, request: Request, keep_alive: bool) -> None:
         self.channel = channel
@@ -141,6 +140,7 @@ class Exchange:
         self.endpoint: Any = None
         self.failure: HTTPError | None = None
         self.on_gone: Callable[[], object] | None = None
+        self.transaction = ""
         self.answered = False
         self.gone = False
         self._then: Callable[[Exchange], None] | None = None
