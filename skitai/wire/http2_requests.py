@@ -19,8 +19,9 @@ _ONCE = frozenset(("host", "content-length", "content-type"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_VALUE = re.compile(r"(?:[^ \t\r\n\x00](?:[^\r\n\x00]*[^ \t\r\n\x00])?)?")
-_TARGET = re.compile(r"[\x21-\x7e\x80-\xff]+")
+# RFC 9110, 5.5; with HTTP/1 the parser refuses the same.
+_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+_TARGET = re.compile(r"[\x21-\x7e]+")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _MAX_NAMES = 512
 _names: set[str] = set()
@@ -153,7 +154,7 @@ def _split(target: str, method: str, host: str | None, max_line: int) -> tuple[s
     if host is None or (host and not HOST.fullmatch(host)):
         raise MalformedRequest("the host is missing or no host name")
     if not _TARGET.fullmatch(target):
-        raise MalformedRequest("the request target has blanks or control characters")
+        raise MalformedRequest("the request target has characters that must be percent-encoded")
     if target[0] != "/" and not (target == "*" and method == "OPTIONS"):
         raise MalformedRequest("the request target is not a path")
     return split_target(target, method, {})

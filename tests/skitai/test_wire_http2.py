@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from skitai.wire import http2_frames as frames
 from skitai.wire.http2 import CONNECTION_WINDOW, HELD_SIZE, STREAM_WINDOW, Receiver
 from skitai.wire.http2_frames import ConnectionFault, StreamFault
+from skitai.wire.http2_requests import BrokenFields, read_head
 from skitai.wire.http2_sending import Sender, Stream
 
 if TYPE_CHECKING:
@@ -224,6 +225,21 @@ def test_a_block_that_sizes_the_table_does_so_each_time() -> None:
     for at, data in enumerate((grown, shrunk, grown, added, named)):
         assert fed(sink, headers(data, 2 * at + 1)) is None
     assert sink.events[-1][3] == {"host": "a", "a": "b"}
+
+
+@pytest.mark.parametrize("target", ["/ü", "/a?x=ü", "/a b"])
+def test_a_target_is_ascii_as_over_http1(target: str) -> None:
+    head = read_head(request(target), 8192, 100)
+    assert head.refusal is not None
+    assert head.refusal.status == 400
+
+
+@pytest.mark.parametrize("char", [*map(chr, (*range(9), *range(10, 32))), "\x7f"])
+def test_values_have_no_control_characters_as_over_http1(char: str) -> None:
+    for value in (char, f"a{char}b"):
+        with pytest.raises(BrokenFields):
+            read_head([*request(), ("x-a", value)], 8192, 100)
+    assert read_head([*request(), ("x-a", "a\tü\xffb")], 8192, 100).refusal is None
 
 
 def test_windows_are_given_back() -> None:
