@@ -41,6 +41,7 @@ PLACES = range(BLOCKS_AT + BLOCK_BYTES, BLOCKS_AT + BLOCKS * BLOCK_BYTES, BLOCK_
 
 # Words of the first block, which is of the service.
 STARTS, RESTARTS, RELOADS = 8, 9, 10
+TAKEN = 11  # how many blocks were ever taken: to read others would cost memory
 
 
 class Counters:
@@ -69,9 +70,10 @@ class Counters:
         """
         words, first = self._all, BLOCKS_AT // 8
         with self._memory.locked(BLOCKS_AT):
-            for place in PLACES:
+            for number, place in enumerate(PLACES, 1):
                 if self._memory.try_lock(place):
                     self._place, self.at = place, place // 8
+                    words[first + TAKEN] = max(words[first + TAKEN], number)
                     words[self.at + LENGTH] = 0
                     break
             else:
@@ -101,7 +103,7 @@ class Counters:
     def snapshots(self) -> list[dict[str, Any]]:
         """How each living worker is; on the loop."""
         raw, found = self._all.cast("B"), []
-        for place in PLACES:
+        for place in self._places():
             if place != self._place and not self._memory.is_locked(place):
                 continue
             with self._memory.locked(place + 1):
@@ -114,10 +116,13 @@ class Counters:
     def totals(self) -> list[int]:
         """What all workers have counted, by the words of a block."""
         words, sums = self._all, [0] * END
-        for place in PLACES:
+        for place in self._places():
             at = place // 8
             sums = [have + more for have, more in zip(sums, words[at : at + END], strict=True)]
         return sums
+
+    def _places(self) -> range:
+        return PLACES[: self._all[BLOCKS_AT // 8 + TAKEN]]
 
     @property
     def service(self) -> tuple[int, int]:

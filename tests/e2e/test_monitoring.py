@@ -7,6 +7,7 @@ import os
 import re
 import signal
 
+import httpx
 import pytest
 from chromium import Chromium
 from live_service import eventually
@@ -130,6 +131,13 @@ def test_open_sockets_are_seen(service):
     eventually(lambda: figures(service)["skitai_websockets",] == 0, "its end")
 
 
+def test_connections_are_told_apart_by_what_they_speak(service):
+    with httpx.Client(http1=False, http2=True) as client:
+        assert client.get(f"http://127.0.0.1:{service.port}/").http_version == "HTTP/2"
+        eventually(lambda: figures(service).get(("skitai_connections", "http/2")) == 1, "HTTP/2")
+    assert figures(service)["skitai_connections", "http/1"] >= 1
+
+
 def test_upstreams_are_seen(service, launch):
     options = (
         f"skitai.alias ('@upstream', skitai.PROTO_HTTP, '127.0.0.1:{service.port}')\n"
@@ -150,7 +158,7 @@ def test_a_worker_that_ends_is_not_healthy(launch):
     waiting, idle = service.connect(), service.connect()
     idle.sendall(b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n")
     assert b" 200 OK" in idle.recv(65536)
-    waiting.sendall(b"GET /slow?seconds=1.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+    waiting.sendall(b"GET /slow?seconds=0.8 HTTP/1.1\r\nHost: a\r\n\r\n")
     service.send(signal.SIGTERM)
     eventually(service.refuses, "the end of listening")
     idle.sendall(b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -164,11 +172,11 @@ def test_what_takes_too_long_is_reported_once_with_its_stack(launch):
     service = launch(
         script("skitai.run (address='127.0.0.1', report_stuck=0.3, report_blocked=0.2)")
     )
-    service.get("/slow?seconds=1")
+    service.get("/slow?seconds=0.7")
     service.get("/blocking")
     service.wait_for_log("the loop goes on, it was blocked for 0.[5-9] s")
     log = service.log()
-    assert log.count("GET /slow?seconds=1 has run for more than 0.3 s, and is in\n") == 1
+    assert log.count("GET /slow?seconds=0.7 has run for more than 0.3 s, and is in\n") == 1
     assert re.search(r"in slow\n +time.sleep \(float \(seconds\)\)\n", log)
     assert log.count("the loop is blocked for ") == 1
     assert re.search(r"in blocking\n +time.sleep \(0.6\)\n", log)

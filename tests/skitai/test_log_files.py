@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -128,6 +129,15 @@ def test_a_name_that_is_taken_gets_the_time(tmp_path, make, on):
     assert (tmp_path / "request-20240501.log").read_bytes() == b"before\n"
 
 
+def test_a_clock_that_jumps_back_loses_nothing(tmp_path, make, on):
+    file = make()
+    for day in ("20240502", "20240501", "20240502"):
+        on(day)
+        file.write(day.encode() + b"\n")
+    found = sorted(path.read_bytes() for path in tmp_path.iterdir())
+    assert found == [b"20240501\n", b"20240502\n", b"20240502\n"]
+
+
 def test_only_the_last_ones_are_kept(tmp_path, make, on):
     file = make(keep=3)
     (tmp_path / "request-notes.log").write_bytes(b"mine")
@@ -198,6 +208,15 @@ def test_only_the_named_logs_go_to_files(tmp_path):
     assert file_of(settings, "request") is not None
     prepare(settings)
     assert names(tmp_path) == ["request.log"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_files_belong_to_whom_the_workers_run_as(tmp_path):
+    prepare(Settings(log_path=tmp_path / "logs", user="nobody"))
+    nobody = pwd.getpwnam("nobody").pw_uid
+    paths = [tmp_path / "logs", *(tmp_path / "logs").iterdir()]
+    assert len(paths) == 4
+    assert {path.stat().st_uid for path in paths} == {nobody}
 
 
 @pytest.mark.parametrize(

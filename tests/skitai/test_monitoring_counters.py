@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import threading
@@ -16,6 +17,7 @@ from skitai.monitoring import counters as module
 from skitai.monitoring import prometheus
 from skitai.monitoring.counters import BOUNDS, LATENCIES, RECEIVED, REQUESTS, SENT, Counters
 from skitai.monitoring.meter import Meter
+from skitai.monitoring.monitor import PROTOCOLS
 from skitai.monitoring.sums import connections_of, upstreams_of
 from skitai.stores.memory import SharedMemory
 from skitai.stores.shared import MEMORY_BYTES
@@ -166,6 +168,13 @@ def test_upstreams_are_up_when_all_workers_find_them_so():
         {"upstream": "@db", "member": "a:1/", "up": 0, "busy": 5, "failures": 1}
     ]
     assert connections_of(workers) == {"http/1": 5}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_module_that_tells_a_protocol_has_its_connection(name):
+    module = importlib.import_module(name)
+    found = [each for each in vars(module).values() if getattr(each, "__module__", "") == name]
+    assert any(hasattr(each, "check") and hasattr(each, "close") for each in found)
 
 
 def test_labels_can_not_forge_lines():
