@@ -10,6 +10,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 import pytest
+from parameter_ids import by_repr
 from sql_texts import flat, lite, pg, where
 
 from skitai.sql import D, F, Q, SqlError, V
@@ -191,7 +192,7 @@ BOUND = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", BOUND, ids=repr)
+@pytest.mark.parametrize("value", BOUND, ids=by_repr)
 @pytest.mark.parametrize("db", [pg, lite], ids=["postgresql", "sqlite"])
 def test_values_are_bound_as_they_are(db, value):
     mark = "%s" if db is pg else "?"
@@ -223,13 +224,13 @@ def test_lists_are_arrays_of_postgresql():
     assert bound == ([1, 2], ["red"], ["x"], [[1], [2]], [], timedelta(1))
 
 
-@pytest.mark.parametrize("value", [[1], (1,), {1}, [], timedelta(1)], ids=repr)
+@pytest.mark.parametrize("value", [[1], (1,), {1}, [], timedelta(1)], ids=by_repr)
 def test_sqlite_has_no_arrays_and_no_intervals(value):
     with pytest.raises(SqlError, match="SQLite has no (arrays|intervals)"):
         lite.insert("t").set(a=value).compile()
 
 
-@pytest.mark.parametrize("value", [len, datetime.now, str, lambda: 5], ids=repr)
+@pytest.mark.parametrize("value", [len, datetime.now, str, lambda: 5], ids=by_repr)
 def test_code_is_no_value(value):
     with pytest.raises(SqlError, match="is code, not a value that can be bound"):
         pg.select("t").filter(a=value).compile()

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from parameter_ids import by_repr
 from sql_shop import CHANGES, CONDITIONS, SELECTS, TABLES, fill, find, in_order
 from sql_texts import pg
 
@@ -53,7 +54,7 @@ def shop(cursor):
     cursor.connection.rollback()
 
 
-@pytest.mark.parametrize(("condition", "found"), CONDITIONS, ids=str)
+@pytest.mark.parametrize(("condition", "found"), CONDITIONS, ids=by_repr)
 def test_conditions_find_what_they_say(shop, condition, found):
     assert [row[0] for row in shop.run(find(pg, condition))] == found
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parameter_ids import by_repr
 from sql_shop import CHANGES, CONDITIONS, SELECTS, TABLES, fill, find, in_order
 from sql_texts import lite
 
@@ -54,7 +55,7 @@ def unchanged():
         yield shop
 
 
-@pytest.mark.parametrize(("condition", "found"), CONDITIONS, ids=str)
+@pytest.mark.parametrize(("condition", "found"), CONDITIONS, ids=by_repr)
 def test_conditions_find_what_they_say(unchanged, condition, found):
     assert [row[0] for row in unchanged.run(find(lite, condition))] == found
 
