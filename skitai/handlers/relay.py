@@ -287,7 +287,10 @@ class Relay:
             while data := await stream.read():
                 await write(exchange, data)
         except Failure as failure:
-            exchange.crash(failure.error)
+            if isinstance(failure.error, HTTPError):  # that is the fault of the client's body
+                exchange.abort()
+            else:
+                exchange.crash(failure.error)
             raise ClientGone from failure.error
         exchange.end(_trailers(exchange, stream))
 

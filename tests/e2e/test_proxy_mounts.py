@@ -371,6 +371,26 @@ def test_the_upstream_hears_that_the_client_has_left(service, one):
     assert noticed.wait(PATIENCE)
 
 
+def test_a_client_that_leaves_its_upload_is_no_failure_of_ours(service, one):
+    noticed = threading.Event()
+
+    @one.script("/early")
+    def early(peer: Peer, asked: Any) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\ntick")
+        try:
+            peer.rest()
+        finally:
+            noticed.set()
+
+    client = Peer(service.connect())
+    client.send(b"POST /near/early HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nbegin")
+    client.until(b"tick")
+    client.socket.close()
+    assert noticed.wait(PATIENCE)
+    assert ask(service, "/near/x").status == 200
+    assert "POST /near/early failed" not in service.log()
+
+
 # -- who may
 
 
