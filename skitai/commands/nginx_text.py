@@ -68,18 +68,26 @@ class Front:
         """The service's name, as nginx can have it in a variable."""
         return re.sub(r"[^a-z0-9]", "_", self.settings.name.lower())
 
+    @property
+    def speaks_grpc(self) -> bool:
+        """Whether calls of gRPC can come: they need HTTP/2, which browsers speak over TLS only."""
+        return self.certificate is not None
+
 
 def configuration(front: Front) -> dict[str, str]:
     """All files by path below the directory of the configuration.
 
     Raises ``ConfigError`` for a path that nginx can't name.
     """
-    return {
+    files = {
         "nginx.conf": _main(front),
         "include/upstream.conf": _upstream(front),
         "include/backend.conf": _backend(front),
         "include/static.conf": _static(front),
     }
+    if front.speaks_grpc:
+        files["include/grpc.conf"] = _grpc(front)
+    return files
 
 
 def quoted(path: object) -> str:
@@ -126,6 +134,15 @@ def _server(front: Front, block: Block) -> list[str]:
         f"location @{front.word} {{",
         f"    include {quoted(include / 'backend.conf')};",
         "}",
+        *(
+            [
+                f"location @{front.word}_grpc {{",
+                f"    include {quoted(include / 'grpc.conf')};",
+                "}",
+            ]
+            if front.speaks_grpc
+            else []
+        ),
     ]
 
 
@@ -156,10 +173,11 @@ def _upstream(front: Front) -> str:
     if settings.keep_alive >= 1:
         idle = max(1, int(settings.keep_alive) - IDLE_MARGIN)
         upstream += ["keepalive 64;", f"keepalive_timeout {idle}s;"]
+    # A connection of its own kind: one that is kept speaks either HTTP/1.1 or HTTP/2.
+    names = [word, f"{word}_grpc"] if front.speaks_grpc else [word]
+    upstreams = "\n".join(f"upstream {name} {{\n{_joined(upstream)}\n}}" for name in names)
     return f"""\
-upstream {word} {{
-{_joined(upstream)}
-}}
+{upstreams}
 
 # Only websockets may leave HTTP. Without a client's wish the connection is kept for others.
 map $http_upgrade ${word}_upgrade {{
@@ -222,16 +240,9 @@ def _backend(front: Front) -> str:
         ]
     lines += [
         "proxy_http_version 1.1;",
-        f"proxy_set_header Host ${word}_host;",
         f"proxy_set_header Connection ${word}_connection;",
         f"proxy_set_header Upgrade ${word}_upgrade;",
-        # nginx is the outermost: what a client says of itself is not handed on.
-        "proxy_set_header X-Real-IP $remote_addr;",
-        "proxy_set_header X-Forwarded-For $remote_addr;",
-        "proxy_set_header X-Forwarded-Proto $scheme;",
-        f"proxy_set_header X-Forwarded-Host ${word}_host;",
-        'proxy_set_header X-Forwarded-Port "";',
-        _forwarded(front),
+        *(f"proxy_set_header {header};" for header in _headers(front)),
         # The service is good at slow clients: bodies pass through as they come, both ways.
         "proxy_request_buffering off;",
         "proxy_buffering off;",
@@ -245,11 +256,39 @@ def _backend(front: Front) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _forwarded(front: Front) -> str:
-    if front.settings.forwarded_header != "forwarded":
-        return 'proxy_set_header Forwarded "";'
+def _grpc(front: Front) -> str:
+    word, settings = front.word, front.settings
+    lines = [
+        f"grpc_pass {'grpcs' if settings.certfile else 'grpc'}://{word}_grpc;",
+        *(["grpc_ssl_verify off;"] if settings.certfile else []),
+        *(f"grpc_set_header {header};" for header in _headers(front)),
+        # A stream of messages may be long; the service has a limit for each of them.
+        "client_max_body_size 0;",
+        "grpc_connect_timeout 10s;",
+        f"grpc_read_timeout {LONGEST_SILENCE}s;",
+        f"grpc_send_timeout {LONGEST_SILENCE}s;",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _headers(front: Front) -> list[str]:
+    """What the service is told of the client.
+
+    nginx is the outermost: what a client says of itself is not handed on.
+    """
     word = front.word
-    return f"proxy_set_header Forwarded 'for=${word}_for;proto=$scheme;host=\"${word}_host\"';"
+    forwarded = '""'
+    if front.settings.forwarded_header == "forwarded":
+        forwarded = f"'for=${word}_for;proto=$scheme;host=\"${word}_host\"'"
+    return [
+        f"Host ${word}_host",
+        "X-Real-IP $remote_addr",
+        "X-Forwarded-For $remote_addr",
+        "X-Forwarded-Proto $scheme",
+        f"X-Forwarded-Host ${word}_host",
+        'X-Forwarded-Port ""',
+        f"Forwarded {forwarded}",
+    ]
 
 
 def _static(front: Front) -> str:
@@ -264,10 +303,21 @@ def _static(front: Front) -> str:
             for name in ("index.htm", "index.html")
         ),
         "location / {",
+        *_indented(_calls(front) if front.speaks_grpc else []),
         *_indented([f"try_files ${word}_file ${word}_index @{word};", *_serving(front)]),
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _calls(front: Front) -> list[str]:
+    return [
+        # A status that nothing else has here: the only way to another place by a header.
+        f"error_page 418 = @{front.word}_grpc;",
+        'if ($http_content_type ~ "^application/grpc") {',
+        "    return 418;",
+        "}",
+    ]
 
 
 def _serving(front: Front) -> list[str]:

@@ -306,6 +306,42 @@ def test_the_demo(tmp_path):
             assert json.loads(conversation.recv(PATIENCE))["text"] == "came in"
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_grpc_comes_through_https(tmp_path, tls):
+    grpc = pytest.importorskip("grpc")
+    from tests.skitai.greeter import Text, stub_of
+
+    folder = tmp_path / "project"
+    setup = 'skitai.enable_ssl("server.pem"); ' if tls else ""
+    project(folder, setup=setup + 'skitai.mount("/demo.Greeter", "methods.py")')
+    methods = """
+        import atila
+        from greeter import Text
+
+        app = atila.Atila(__name__)
+
+        @app.route("/Say")
+        def say(was, message):
+            return Text(text=message.text + " " + was.request.real_ip)
+
+        @app.route("/Count")
+        def count(was, message):
+            for number in range(message.number):
+                yield Text(number=number)
+    """
+    greeter = (ROOT / "tests/skitai/greeter.py").read_text()
+    write_files(folder, {"methods.py": methods, "greeter.py": greeter})
+    make_certificates(folder)
+    words = ["--nginx-certificate=server.pem", "--nginx-key=server.pem"]
+    with behind_nginx(folder, tmp_path / "nginx", *words, ssl=tls) as (_, (_, https)):
+        trust = grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{https}", trust) as channel:
+            said = stub_of(channel, "Say")(Text(text="hello"), timeout=PATIENCE)
+            assert said.text == "hello 127.0.0.1"
+            counted = stub_of(channel, "Count")(Text(number=3), timeout=PATIENCE)
+            assert [message.number for message in counted] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     "setup",
     ["", 'skitai.enable_ssl("server.pem")', 'skitai.mount("/x", "public", host=".b.example.com")'],

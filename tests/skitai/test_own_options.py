@@ -164,8 +164,7 @@ def test_help_shows_them_beside_the_others(tmp_path):
     done = run(tmp_path, "--help")
     assert done.returncode == 0
     own = done.stdout.partition("options of this script:")[2]
-    assert "--mode NAME" in own
-    assert "-m" in own
+    assert all(word in own for word in ("--mode", "-m", "NAME"))
     assert "how to work, 100%" in own
     assert "only look" in own
     for word in ("--port", "--nginx-conf DOMAIN", "--force", "install", "uninstall", "reload"):
