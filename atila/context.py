@@ -20,9 +20,14 @@ from atila.temporary import TemporaryFiles
 from atila.tokens.methods import TokenMethods
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from atila.app import Atila
     from skitai.handlers.peers import Peers
+    from skitai.mail.account import SmtpAccount
+    from skitai.mail.message import Email, Envelope
     from skitai.stores.local import LocalStore
+    from skitai.tasks.task import Task as AnyTask
 
 # What app.emit() hands to handlers, and what skitai.was stands for: set while a request runs, if
 # anybody asks for either.
@@ -68,6 +73,25 @@ class AppContext(UrlMethods, LogMethods, TokenMethods, TemporaryFiles, TaskMetho
     def version(self) -> str:
         """Version of the engine."""
         return skitai.__version__
+
+    def email(self, subject: str, sender: str, recipient: str | Iterable[str]) -> Email:
+        """Begin a message; its ``send()`` hands it over for delivery.
+
+        Parameters, and what it raises: see ``skitai.mail.message.Email``.
+        """
+        from skitai.mail.message import Email  # most apps send none
+
+        return Email(subject, sender, recipient, self._post_email)
+
+    def _post_email(self, envelope: Envelope, account: SmtpAccount | None) -> AnyTask:
+        mailer = self.app.peers.mailer
+        if mailer is None:
+            raise RuntimeError("there is no worker here that could deliver mail")
+        # Not of the request: a message is delivered also when the client has left.
+        task = self.upstreams.in_thread(mailer.post, (envelope, account), {})
+        if not task.on_loop:
+            task.fetch()
+        return task
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Emit an event on the bus of the app."""

@@ -141,6 +141,7 @@ __all__ = [
     "run",
     "set_access_log_path",
     "set_max_rcache",
+    "set_smtp",
     "test_client",
     "trackers",
     "was",
@@ -161,6 +162,7 @@ alias = _service.alias
 g = _service.shared
 register_g = register_states = register_cache_keys = _service.register_g
 set_max_rcache = _service.set_max_rcache
+set_smtp = _service.set_smtp
 options = _service.options
 add_option = options.add_option
 get_option = options.get_option

@@ -15,6 +15,7 @@ from skitai.errors import ConfigError, SkitaiError
 from skitai.executors.config import ZOMBIE_TIMEOUT, ExecutorConfig, config_executors
 from skitai.importer import existing_directory, explain, put_first
 from skitai.log.options import LogOptions
+from skitai.mail.account import SmtpAccount, make_account
 from skitai.mounts import (
     DEFAULT_HOST,
     Mount,
@@ -74,6 +75,7 @@ class Service:
         options: what the script adds to its command line.
         executors: how many threads and processes work for ``was.Thread`` and ``was.Process``.
         configured: settings that functions such as `enable_ssl` have made.
+        smtp: the server for mail; None when there is none.
         logs: what the script says of log files.
     """
 
@@ -88,6 +90,7 @@ class Service:
         self.executors = ExecutorConfig()
         self.options = OwnOptions()
         self.configured: dict[str, Any] = {}
+        self.smtp: SmtpAccount | None = None
         self.logs = LogOptions(self.configured)
         self._directory = directory
         self.started_in = current_directory()
@@ -345,6 +348,38 @@ class Service:
             fws_domain=forward_domain or "",
             fws_address=ip or "0.0.0.0",
         )
+
+    def set_smtp(
+        self,
+        server: str,
+        user: str | None = None,
+        password: str | None = None,
+        ssl: bool = False,
+        start_service: bool = False,
+        *,
+        starttls: bool | None = None,
+        verify: bool | str = True,
+        max_retries: int = 10,
+        keep_days: float = 30,
+        timeout: float = 30.0,
+    ) -> None:
+        """Say which server delivers the mail of ``was.email``.
+
+        Parameters:
+            server: ``host[:port]``; the port is 25, with ``ssl`` 465.
+            start_service: nothing, as the workers deliver anyway.
+            user, password, ssl, starttls, verify, max_retries, keep_days, timeout: see
+                `skitai.mail.account.SmtpAccount`.
+
+        Raises `ConfigError` for what can't be.
+        """
+        show_errors_plainly()
+        if isinstance(verify, str):
+            verify = self.abspath(verify)
+        self.smtp = make_account(
+            server, user, password, ssl, starttls=starttls, verify=verify,
+            max_retries=max_retries, keep_days=keep_days, timeout=timeout,
+        )  # fmt: skip
 
     # Running
 

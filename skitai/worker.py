@@ -27,9 +27,11 @@ from skitai.handlers.static import StaticHandler
 from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
 from skitai.log import reopen
+from skitai.mail.mailer import Mailer
 from skitai.mounts import in_order
 from skitai.net.certificates import doubt_about, make_context
 from skitai.net.openings import split_listeners
+from skitai.places import state_directory
 from skitai.server.access_log import AccessLog, open_access_log
 from skitai.server.core import Server
 from skitai.server.dispatch import Dispatcher, Site
@@ -182,6 +184,7 @@ class Worker:
         self._pool: ThreadPool | None = None
         self._access_log: AccessLog | None = None
         self._upstreams: Upstreams | None = None
+        self._mailer: Mailer | None = None
         self._observer: Observer | None = None
 
     async def run(self) -> int:
@@ -210,8 +213,12 @@ class Worker:
         gc.set_threshold(*GC_THRESHOLD)
         if observer is not None:
             observer.start(servers[0])
+        if self._mailer is not None:
+            self._mailer.start()
         self._seat.report_ready()
         await self._stop.wait()
+        if self._mailer is not None:
+            self._mailer.stop(0)  # what is under way has until the end
         if http3 is not None:
             http3.close()
         drains = [server.drain(settings.drain_timeout) for server in servers]
@@ -245,11 +252,16 @@ class Worker:
             service.results,
         )
         limit = self._settings.max_upload_size
-        return Peers(loop, self._seat.reloading, limit, self._upstreams, bus)
+        peers = Peers(loop, self._seat.reloading, limit, self._upstreams, bus)
+        directory = state_directory(self._settings.name) / "mail"
+        self._mailer = peers.mailer = Mailer(directory, service.smtp)
+        return peers
 
     async def _end(self, bus: Bus) -> None:
         """End the apps, and what they use."""
         await asyncio.to_thread(self._unload_apps)
+        if self._mailer is not None:
+            await asyncio.to_thread(self._mailer.stop, STOP_SECONDS)
         await bus.close()
         if self._upstreams is not None:
             await asyncio.to_thread(self._upstreams.stop, STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Databases that examples of documents reach: usual addresses become those of real servers."""
+"""Servers that examples of documents reach: usual addresses become those of real ones."""
 
 from __future__ import annotations
 
@@ -33,10 +33,17 @@ def _mongodb(stack: ExitStack) -> str:
     return f"127.0.0.1:{stack.enter_context(running_mongodb()).port}"
 
 
+def _smtp(stack: ExitStack) -> str:
+    from tests.skitai.smtp_server import running_smtp
+
+    return f"127.0.0.1:{stack.enter_context(running_smtp()).port}"
+
+
 _SERVERS: list[tuple[re.Pattern[str], Start]] = [
     (re.compile(r"(?:\w+:\w+@)?localhost:5432/\w+"), _postgresql),
     (re.compile(r"\blocalhost:6379\b"), _redis),
     (re.compile(r"\blocalhost:27017\b"), _mongodb),
+    (re.compile(r"\blocalhost:2525\b"), _smtp),
 ]
 
 

@@ -60,7 +60,8 @@ def run_stage(stage: Stage, folder: Path) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.consoles], ids=str)
-def test_projects_do_what_their_consoles_show(stage, tmp_path):
+def test_projects_do_what_their_consoles_show(stage, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKITAI_HOME", str(tmp_path / ".skitai"))
     run_stage(stage, tmp_path)
 
 

@@ -23,6 +23,8 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "current": set(),
     "sockets": set(),
+    "places": set(),
+    "mail": {"errors"},
     "config": {"errors"},
     "log": {"errors", "config"},
     "options": {"errors", "config"},
@@ -53,7 +55,7 @@ ROOMS: dict[str, set[str]] = {
     "mounts": {"errors", "foreign", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
         "errors", "config", "log", "importer", "wire", "stores", "bus", "net", "executors",
-        "tasks", "upstream", "server", "handlers", "monitoring", "mounts",
+        "tasks", "upstream", "server", "handlers", "mail", "monitoring", "mounts", "places",
     },
     "supervisor": {"errors", "config", "log", "net"},
     "starting": {
@@ -61,11 +63,12 @@ ROOMS: dict[str, set[str]] = {
     },
     "service": {
         "errors", "log", "config", "options", "own_options", "importer", "privileges", "script",
-        "preference", "starting", "targets", "stores", "executors", "upstream", "mounts",
+        "mail", "preference", "starting", "targets", "stores", "executors", "upstream", "mounts",
     },
     "testing": {"errors"},
     "commands": {
-        "errors", "config", "privileges", "server", "handlers", "worker", "supervisor", "testing",
+        "errors", "config", "places", "privileges", "server", "handlers", "worker", "supervisor",
+        "testing",
     },
     "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
@@ -89,6 +92,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.handlers.files",
     "skitai.handlers.interface",
     "skitai.handlers.peers",
+    "skitai.mail.message",
     "skitai.preference",
     "skitai.server.coroutines",
     "skitai.server.error_page",

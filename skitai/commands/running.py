@@ -12,26 +12,12 @@ import fcntl
 import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 from skitai.errors import ConfigError
+from skitai.places import HOME_VARIABLE, state_directory
 
 PAUSE = 0.02  # seconds between two looks
-HOME_VARIABLE = "SKITAI_HOME"
-
-
-def state_directory(name: str) -> Path:
-    """Where a service keeps what outlives a process: ``~/.skitai/<name>``.
-
-    Parameters:
-        name: of the service.
-
-    Other users can't write there, which they could in a shared temporary directory.
-    ``$SKITAI_HOME`` takes the place of ``~/.skitai``.
-    """
-    home = os.environ.get(HOME_VARIABLE) or os.path.expanduser("~/.skitai")
-    return Path(home) / name
 
 
 class RunningService:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from skitai.bus.bus import Bus
+    from skitai.mail.mailer import Mailer
     from skitai.upstream.upstreams import Upstreams
 
 
@@ -30,9 +31,10 @@ class Peers:
 
     Attributes:
         g: values of all apps.
+        mailer: takes mail for delivery; None where no worker is.
     """
 
-    __slots__ = ("_apps", "bus", "g", "loop", "max_upload_size", "reloading", "upstreams")
+    __slots__ = ("_apps", "bus", "g", "loop", "mailer", "max_upload_size", "reloading", "upstreams")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Peers:
         self.max_upload_size = max_upload_size
         self.upstreams = upstreams
         self.bus = bus
+        self.mailer: Mailer | None = None
 
     def add(self, name: str, app: Any) -> None:
         """Make an app known; called while the worker starts."""

@@ -1,0 +1,1 @@
+"""Mail: messages, a spool that outlives processes, and the thread that delivers it by SMTP."""
