@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
+import time
 
 import pytest
 from serving import Gate, Serving, Toy, answer, happens, until
@@ -60,6 +62,39 @@ def test_a_header_can_not_forge_a_line(written):
         serving.connect().get("/", 'User-Agent: "x" 200 \x85\x9b forged')
     (line,) = lines()
     assert line["agent"] == r"\x22x\x22 200 \x85\x9b forged"
+
+
+def test_a_json_line_is_one_line_whatever_a_client_sends(tmp_path):
+    descriptor = os.open(tmp_path / "log", os.O_CREAT | os.O_RDWR)
+    log = AccessLog(descriptor, "w3", as_json=True)
+    app = Toy()
+    app.loop("/", lambda exchange: answer(exchange, b""))
+    with Serving(app, log=log) as serving:
+        serving.connect().get("/?a=1", 'User-Agent: "\\ \x85 }', "X-Gtxn-Id: a", "X-Ltxn-Id: 1")
+    log.close()
+    os.close(descriptor)
+    (text,) = (tmp_path / "log").read_text().splitlines()
+    line = json.loads(text)
+    assert line["agent"] == '"\\ \x85 }'
+    assert (line["status"], line["transaction"], line["process"]) == (200, "a/1", "w3")
+    assert isinstance(line["milliseconds"], float)
+
+
+def test_lines_follow_a_clock_that_was_set(written, monkeypatch):
+    log, _ = written
+    epoch = log._epoch
+    monkeypatch.setattr(access_log, "time", SetClock)
+    until(lambda: abs(log._epoch - epoch - 3600) < 60, "the log believes in the old time")
+
+
+class SetClock:
+    """``time``, an hour later."""
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    @staticmethod
+    def time():
+        return time.time() + 3600
 
 
 def test_long_fields_are_cut(written):
