@@ -147,7 +147,11 @@ class Server:
     def _check(self) -> None:
         now = self.clock.now
         for connection in list(self._connections):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception:  # the others have their time limits, too
+                log.exception("a connection failed: closed")
+                connection.close()
         self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
 
 

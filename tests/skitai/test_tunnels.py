@@ -115,3 +115,40 @@ def test_half_a_wish_for_another_protocol_is_none(serving, headers):
         client.send("GET /no HTTP/1.1", "Host: a", *headers)
         assert client.read().get("Connection") != "close"
         assert client.get("/no").status == 403
+
+
+def test_a_receiver_that_fails_over_its_clock_takes_the_time_limits_of_nobody_else(
+    serving, echoes, caplog
+):
+    client = serving.connect()
+    client.send(*UPGRADE)
+    client.read()
+    until(lambda: echoes, "the tunnel")
+    with serving.connect() as other:
+        assert other.get("/no").status == 403
+
+        def fail(now):
+            raise RuntimeError("no time")
+
+        echoes[0].check = fail
+        assert client.is_closed()
+        assert happens(echoes[0].gone)
+        checked = threading.Event()
+        (connection,) = serving.server._connections
+        serving.loop.call_soon_threadsafe(
+            serving.server._connections.add, Watching(connection, checked)
+        )
+        assert happens(checked)
+    assert "a connection failed: closed" in caplog.text
+
+
+class Watching:
+    """Stands for a connection and takes itself away when its time is looked at."""
+
+    def __init__(self, connection, checked):
+        self._connections = connection.server._connections
+        self._checked = checked
+
+    def check(self, now):
+        self._connections.discard(self)
+        self._checked.set()
