@@ -147,12 +147,16 @@ class Server:
     def _check(self) -> None:
         now = self.clock.now
         for connection in list(self._connections):
-            try:
-                connection.check(now)
-            except Exception:  # the others have their time limits, too
-                log.exception("a connection failed: closed")
-                connection.close()
+            _check_time(connection, now)
         self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
+
+
+def _check_time(connection: Tended, now: float) -> None:
+    try:
+        connection.check(now)
+    except Exception:  # the others have their time limits, too
+        log.exception("a connection failed: closed")
+        connection.close()
 
 
 class Tended(Protocol):
