@@ -15,7 +15,6 @@ from skitai.errors import ConfigError, SkitaiError
 from skitai.executors.config import ZOMBIE_TIMEOUT, ExecutorConfig, config_executors
 from skitai.importer import existing_directory, explain, put_first
 from skitai.log.options import LogOptions
-from skitai.mail.account import SmtpAccount, make_account
 from skitai.mounts import (
     DEFAULT_HOST,
     Mount,
@@ -53,6 +52,8 @@ from skitai.upstream.aliases import Aliases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from skitai.mail.account import SmtpAccount
 
 
 MOUNT_OPTIONS = ["appname", "first", "host", "name", "path", "pref", "subscribe"]
@@ -376,6 +377,8 @@ class Service:
         show_errors_plainly()
         if isinstance(verify, str):
             verify = self.abspath(verify)
+        from skitai.mail.account import make_account  # most services send no mail
+
         self.smtp = make_account(
             server, user, password, ssl, starttls=starttls, verify=verify,
             max_retries=max_retries, keep_days=keep_days, timeout=timeout,

@@ -73,10 +73,6 @@ class Spool:
         self.directory = directory
         self._lock: int | None = None
 
-    def exists(self) -> bool:
-        """Whether there ever was a message."""
-        return os.path.isdir(self.directory)  # False, too, where this user may not look
-
     def put(self, envelope: Envelope, account: SmtpAccount | None) -> str:
         """Keep a message; when this returns it is on the disk. Raises ``OSError``."""
         try:
