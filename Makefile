@@ -13,8 +13,9 @@ run: $(VENV)/.installed
 test: system-packages $(VENV)/.installed-dev
 	$(MAKE) check VENV=$(VENV)
 
+# The tests of a file run one after the other, two files at a time.
 check: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint:
 	$(BIN)/ruff check .
