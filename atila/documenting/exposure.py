@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     Sender = Callable[[Was, Any], None]
 
 KEY = "__spec__"
+ASKED = "x-spec"  # header of the clients that want it, such as the test client
 _ELSEWHERE = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 class Exposure:
-    """Adds ``__spec__`` to the JSON answers of one app, for clients on this machine.
+    """Adds ``__spec__`` to JSON answers of one app, for clients on this machine that ask for it.
 
     Parameters:
         app: with all its routes.
@@ -60,7 +61,7 @@ class Exposure:
         return body if spec is None else orjson.dumps({**orjson.loads(body), KEY: spec})
 
     def spec(self, was: Was) -> dict[str, Any] | None:
-        """What is known of the resource of a request; None for clients elsewhere.
+        """What is known of the resource of a request; None for clients elsewhere, or who don't ask.
 
         Keys: ``id``; ``doc``: the docstring of the handler; ``current_request``: ``method``,
         ``version``, ``uri``; ``routeopt``: ``was.request.routable`` without its ``func_id``;
@@ -68,7 +69,7 @@ class Exposure:
         Emits ``spec:exposed``.
         """
         route, exchange = was.route, was.exchange
-        if route is None or not is_local(exchange):
+        if route is None or ASKED not in exchange.request.headers or not is_local(exchange):
             return None
         known = self._known.get(route)
         if known is None:

@@ -58,6 +58,7 @@ class HttpSession(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False
+        self.headers["X-Spec"] = "1"  # an app under --devel may say what its resources are
         for prefix in ("http://", "https://"):
             self.mount(prefix, _Adapter())
         for prefix in LOOPBACK:

@@ -65,9 +65,22 @@ def make_app(**attributes):
     return app
 
 
+class Asking(Driver):
+    """A client that wants to be told."""
+
+    def request(self, method, target, headers=(), *rest, **options):
+        return super().request(method, target, {"X-Spec": "1", **dict(headers)}, *rest, **options)
+
+
 def drive(**attributes):
     options = {**DEVEL, **attributes}
-    return Driver(make_app(**options), debug=options["debug"])
+    return Asking(make_app(**options), debug=options["debug"])
+
+
+def test_who_does_not_ask_is_not_told():
+    app = make_app(**DEVEL)
+    for target in ("/items/3", "/items/9", "/plain", "/crash"):
+        assert b"__spec__" not in Driver(app, debug=True).get(target).body
 
 
 def test_an_answer_says_what_its_resource_is():
@@ -145,7 +158,7 @@ def test_the_dictionary_of_the_app_stays_as_it_is():
     def api(was):
         return was.API(kept)
 
-    driver = Driver(app, debug=True)
+    driver = Asking(app, debug=True)
     for target in ("/", "/api", "/"):
         assert driver.get(target).json["__spec__"]["current_request"]["uri"] == target
     assert kept == {"a": 1}
@@ -159,7 +172,7 @@ def test_an_event_tells_the_app():
     def exposed(was, spec):
         seen.append(spec["id"])
 
-    Driver(app, debug=True).get("/items/3")
+    Asking(app, debug=True).get("/items/3")
     assert seen == ["item"]
 
 
