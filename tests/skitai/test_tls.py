@@ -217,10 +217,13 @@ def test_a_tunnel_goes_through_it(app, serving, trust):
         client.send(*upgrade, body=b"early")
         assert client.read_head().status == 101
         assert client.take(5) == b"early"
-        writer = threading.Thread(target=client.write, args=(LARGE[: 1 << 20],))
-        writer.start()
-        assert client.take(1 << 20) == LARGE[: 1 << 20]
-        writer.join()
+        # In one thread: two can't use a socket of TLS at the same time before Python 3.13. What is
+        # read comes behind by more than the output holds.
+        size, piece, behind = 1 << 20, 64 * 1024, 128 * 1024
+        for at in range(0, size + behind, piece):
+            client.write(LARGE[at : min(at + piece, size)])
+            if at >= behind:
+                assert client.take(piece) == LARGE[at - behind : at - behind + piece]
 
 
 def test_a_tunnel_is_ended_by_the_server(app, serving, trust):
