@@ -174,6 +174,8 @@ def make_conditions(parts: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[C
     for name, value in named.items():
         if value is not None:
             operand, operator = parse_key(name)
+            if operand is NO_COLUMN and operator.needs_column:
+                raise SqlError(f"{name!r} needs a column: write it as column{name}")
             prepared = operator.prepare(name, kept(value))
             if prepared is not None:
                 found.append(Comparison(operand, operator, prepared))

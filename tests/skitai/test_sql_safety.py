@@ -6,6 +6,7 @@ import re
 import sqlite3
 from contextlib import closing
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sql_texts import lite, pg
@@ -88,6 +89,13 @@ pieces = st.sampled_from(
      "%", "%s", "?", "\n", "\0", "é", "ａ", "²", "٣", "\u202e", *DATE_PARTS, *OPERATORS]
 )  # fmt: skip
 keys = st.one_of(st.text(max_size=12), st.lists(pieces, max_size=6).map("".join))
+
+
+@pytest.mark.parametrize("db", [pg, lite], ids=["postgresql", "sqlite"])
+@pytest.mark.parametrize("key", ["__contains", "__gt", "__eq", "__isnull", "__between"])
+def test_an_operator_that_compares_needs_a_column(db, key):
+    with pytest.raises(SqlError, match=f"needs a column: write it as column{key}"):
+        db.select("t").filter(**{key: 5}).compile()
 
 
 @given(dialects, keys, st.sampled_from([5, True, "x", [1], ["x"], (1, 2)]))
