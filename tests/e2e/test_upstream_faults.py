@@ -148,7 +148,9 @@ def test_a_rude_service_gets_nobody_into_trouble(what, service):
     for way in ("get", "get/async", "post"):
         path = f"/{way}/{what}?timeout={timeout}"
         status, took = timed(lambda path=path: ask(service, path))
-        assert (path, status) == (path, expected)
+        # What is sent while a service leaves may have reached it: a POST is not sent again.
+        allowed = (200, 502) if (what, way) == ("leaves", "post") else (expected,)
+        assert status in allowed, path
         assert took < timeout + LATE
     if what == "stalls":
         return  # in the middle of a body it has a minute
