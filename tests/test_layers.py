@@ -101,6 +101,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.server.streaming",
     "skitai.server.websocket",
     "skitai.handlers.relay",
+    "skitai.handlers.wsgi_environ",
     "skitai.tasks.awaitable",
     "skitai.tasks.errors",
     "skitai.tasks.executed",

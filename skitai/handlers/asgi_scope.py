@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skitai.handlers.origins import origin_of, server_name
+from skitai.handlers.server_names import server_name
 from skitai.wire.request import origin_form
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ScopeMaker:
     def http(self, exchange: Exchange) -> dict[str, Any]:
         """The scope of a request. ``path`` has ``root_path`` in it, as ASGI says since 2.3."""
         request = exchange.request
-        address, scheme, host = origin_of(exchange)
+        address, scheme, host = exchange.origin
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from skitai.handlers.origins import origin_of, server_name
+from skitai.handlers.server_names import server_name
 from skitai.handlers.wsgi_files import FileWrapper
 from skitai.wire.request import origin_form
 
@@ -61,7 +61,7 @@ class EnvironMaker:
         """
         request, body = exchange.request, exchange.body
         path, target = request.path, request.target
-        address, scheme, host = origin_of(exchange)
+        address, scheme, host = exchange.origin
         environ = self._base.copy()
         environ["REQUEST_METHOD"] = request.method
         environ["PATH_INFO"] = (path if path.isascii() else _as_latin1(path))[self._size :]
