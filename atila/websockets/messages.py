@@ -83,8 +83,8 @@ class TextCodec:
         return (value,)  # which ``encode`` refuses
 
 
-class JsonCodec:
-    """Messages are JSON documents; bytes are binary messages as they are.
+class DocumentCodec:
+    """Messages are documents; bytes are binary messages as they are.
 
     Parameters:
         write: values to JSON, ``app.encode``.
@@ -96,15 +96,10 @@ class JsonCodec:
         self._write = write
 
     def decode(self, message: str | bytes) -> Any:
-        if isinstance(message, bytes):
-            return message
-        try:
-            return decode_json(message.encode())
-        except ValueError as exc:
-            raise Malformed(f"JSON: {exc}") from None
+        return message if isinstance(message, bytes) else self._parse(message)
 
     def encode(self, value: Any) -> str | bytes:
-        return value if isinstance(value, bytes) else self._write(value).decode()
+        return value if isinstance(value, bytes) else self._format(value)
 
     def split(self, value: Any) -> Iterable[Any]:
         """None is nothing to send, an iterator is several messages, a list is one document."""
@@ -112,39 +107,49 @@ class JsonCodec:
             return ()
         return value if isinstance(value, Iterator) else (value,)
 
+    def _parse(self, text: str) -> Any:
+        raise NotImplementedError
 
-class XmlRpcCodec:
-    """Messages are the ``<params>`` of XML-RPC, or a whole call or response of it around them.
+    def _format(self, value: Any) -> str:
+        raise NotImplementedError
 
-    One parameter is a value, several are a list. Bytes are binary messages as they are.
 
-    Parameters:
-        write: to JSON; values that XML-RPC has no type for have the form that they have there.
+class JsonCodec(DocumentCodec):
+    """The documents are JSON."""
+
+    __slots__ = ()
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return decode_json(text.encode())
+        except ValueError as exc:
+            raise Malformed(f"JSON: {exc}") from None
+
+    def _format(self, value: Any) -> str:
+        return self._write(value).decode()
+
+
+class XmlRpcCodec(DocumentCodec):
+    """The documents are the ``<params>`` of XML-RPC, or a whole call or response of it around them.
+
+    One parameter is a value, several are a list. Values that XML-RPC has no type for have the form
+    that they have in JSON.
     """
 
-    __slots__ = ("_write",)
+    __slots__ = ()
 
-    def __init__(self, write: Callable[[Any], bytes]) -> None:
-        self._write = write
-
-    def decode(self, message: str | bytes) -> Any:
-        if isinstance(message, bytes):
-            return message
+    def _parse(self, text: str) -> Any:
         try:
-            params = decode_params(message)
+            params = decode_params(text)
         except RpcError as exc:
             raise Malformed(f"XML-RPC: {exc.message}") from None
         return params[0] if len(params) == 1 else params
 
-    def encode(self, value: Any) -> str | bytes:
-        if isinstance(value, bytes):
-            return value
+    def _format(self, value: Any) -> str:
         pieces = [_XML_HEAD]
         write_value(value, pieces, self._write)
         pieces.append(_XML_TAIL)
         return "".join(pieces)
-
-    split = JsonCodec.split
 
 
 TEXT = TextCodec()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.errors import HTTPError
 from skitai.handlers.files import send_parts
 from skitai.handlers.foreign_fields import HOP_BY_HOP, IGNORED, LENGTH, TYPE, kind_of
+from skitai.handlers.whole_answers import EMPTY, answer_whole
 from skitai.server.exchange import ClientGone
 from skitai.server.representation import Head
 from skitai.server.streaming import write
@@ -24,7 +25,6 @@ log = logging.getLogger("skitai")
 
 DISCONNECT = {"type": "http.disconnect"}
 NO_BODY = {"type": "http.request", "body": b"", "more_body": False}
-_EMPTY = (204, 304)  # statuses without a body
 TURN_SIZE = 1024 * 1024
 _MAX_KNOWN = 512
 _MAX_NAME = 256
@@ -220,7 +220,7 @@ class HTTPCall:
             if len(data) > self._left:
                 raise RuntimeError("the body is longer than its Content-Length")
             self._left -= len(data)
-        if data and self._taken_head().status not in _EMPTY:
+        if data and self._taken_head().status not in EMPTY:
             await write(self._exchange, data)
             self._turn += len(data)
             if self._turn > TURN_SIZE:
@@ -235,23 +235,14 @@ class HTTPCall:
                 self._over_now()
 
     def _send_whole(self, body: bytes) -> None:
-        exchange, head, length = self._exchange, self._taken_head(), self._length
-        if head.status in _EMPTY:
-            exchange.respond(head, b"")
-        elif not body and exchange.request.method == "HEAD":
-            # Only the app knows the length of what it leaves out.
-            head.length = length
-            exchange.start(head)
-            exchange.end()
-        elif length is None or length == len(body):
-            exchange.respond(head, body)
-        else:
+        length = self._length
+        if not answer_whole(self._exchange, self._taken_head(), length, body):
             raise RuntimeError(f"Content-Length is {length}, but the body has {len(body)} bytes")
         self._over_now()
 
     def _start(self) -> None:
         head = self._taken_head()
-        if head.status not in _EMPTY:
+        if head.status not in EMPTY:
             head.length = self._left = self._length
         self._exchange.start(head)
         self._started = True
@@ -270,7 +261,7 @@ class HTTPCall:
         if self._length is not None and self._length != size:
             os.close(descriptor)
             raise RuntimeError(f"Content-Length is {self._length}, but {path} has {size} bytes")
-        if size == 0 or head.status in _EMPTY:
+        if size == 0 or head.status in EMPTY:
             os.close(descriptor)
             exchange.respond(head, b"")
         else:

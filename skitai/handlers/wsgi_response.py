@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.errors import REASONS
 from skitai.handlers.files import send_parts
 from skitai.handlers.foreign_fields import HOP_BY_HOP, IGNORED, LENGTH, TYPE, kind_of
+from skitai.handlers.whole_answers import EMPTY, answer_whole
 from skitai.handlers.wsgi_files import BLOCK_SIZE, FileWrapper, open_part
 from skitai.server.representation import Head
 from skitai.server.streaming import IteratorStream
@@ -28,7 +29,6 @@ log = logging.getLogger("skitai")
 # client does not hold that thread for a short one, this much is kept for it.
 AHEAD = 1024 * 1024  # bytes
 _MAX_KNOWN = 512
-_EMPTY = (204, 304)  # statuses without a body
 _statuses: dict[str, tuple[int, str]] = {}
 
 
@@ -117,24 +117,15 @@ class WSGIResponse:
             self._check_end()
             exchange.end()
             return
-        head, length = self._taken_head(), self._length
-        if head.status in _EMPTY:
-            exchange.respond(head, b"")
-        elif not body and exchange.request.method == "HEAD":
-            # Only the app knows the length of what it leaves out.
-            head.length = length
-            exchange.start(head)
-            exchange.end()
-        elif length is None or length == len(body):
-            exchange.respond(head, body)
-        else:
+        length = self._length
+        if not answer_whole(exchange, self._taken_head(), length, body):
             raise ValueError(f"Content-Length is {length}, but the body has {len(body)} bytes")
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Let the kernel send a file; False if it can't be done."""
         exchange = self._exchange
         head = self._taken_head()
-        if exchange.answered or head.status in _EMPTY:
+        if exchange.answered or head.status in EMPTY:
             return False
         part = open_part(wrapper.filelike)
         if part is None:
@@ -159,7 +150,7 @@ class WSGIResponse:
             if first:
                 break
         if not self._exchange.answered:
-            if not first or len(first) == self._length or self._taken_head().status in _EMPTY:
+            if not first or len(first) == self._length or self._taken_head().status in EMPTY:
                 self._send_whole(first)
                 if first and next(pieces, b""):  # also for what the app does behind its last piece
                     self._log_excess()
@@ -206,14 +197,14 @@ class WSGIResponse:
 
     def _start(self) -> None:
         head = self._taken_head()
-        if head.status not in _EMPTY:
+        if head.status not in EMPTY:
             head.length = self._left = self._length
         self._exchange.start(head)
 
     def _write(self, data: bytes) -> None:
         """Send a piece; wait for a client that is too far behind."""
         exchange = self._exchange
-        if exchange.status in _EMPTY:
+        if exchange.status in EMPTY:
             return
         if exchange.write(data) or not self._threaded:
             self._owed = 0

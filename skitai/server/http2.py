@@ -129,11 +129,8 @@ class Http2Connection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
-        streams = list(self.receiver.streams.values())
-        self.receiver.streams.clear()
         with self.lock:
-            for stream in streams:
-                self.sender.drop(stream)
+            streams = self._take_streams()
         self._output.lost()
         self.server.closed(self)
         for stream in streams:
@@ -318,15 +315,20 @@ class Http2Connection:
         elif self.server.draining:
             self._finish()
 
+    def _take_streams(self) -> list[Http2Stream]:
+        """All streams, of which nothing more is received or sent; the lock is held."""
+        streams = list(self.receiver.streams.values())
+        self.receiver.streams.clear()
+        for stream in streams:
+            self.sender.drop(stream)
+        return streams
+
     def _end(self, code: int, reason: str = "") -> None:
         """Break off, with an error for the client."""
         self._ending = 2
         self._deaf = True
-        streams = list(self.receiver.streams.values())
-        self.receiver.streams.clear()
         with self.lock:
-            for stream in streams:
-                self.sender.drop(stream)
+            streams = self._take_streams()
             self.sender.control(frames.encode_goaway(self.receiver.last_id, code, reason))
         for stream in streams:
             stream.lost()

@@ -14,7 +14,7 @@ import httptools
 
 from skitai.errors import REASONS
 from skitai.wire.errors import MalformedRequest
-from skitai.wire.fields import OF_SERVER, UNSAFE, check_fields, check_name, check_value
+from skitai.wire.fields import OF_SERVER, UNSAFE, check_name, check_value, join_lines
 from skitai.wire.http2_settings import read_upgrade_settings
 from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
 
@@ -421,16 +421,7 @@ def encode_fields(fields: list[tuple[str, str]]) -> bytes:
             parts += (name, ": ", value, "\r\n")
         else:
             check_value(name, value)
-    # PERF: one look at all values, none at known names: 8 fields take 2.4 instead of 3.8 us.
-    try:
-        text = "".join(parts)
-    except TypeError:
-        check_fields(fields)
-        raise
-    lines = len(parts) // 4
-    if text.count("\n") != lines or text.count("\r") != lines or "\0" in text:
-        check_fields(fields)
-    return text.encode("latin-1")
+    return join_lines(parts, fields).encode("latin-1")
 
 
 def _is_sent(name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import httptools
 
 from skitai.wire.errors import MalformedResponse
-from skitai.wire.fields import check_fields, check_name, check_value
+from skitai.wire.fields import check_name, check_value, join_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,16 +81,7 @@ def encode_request(
             parts += (name, ": ", value, "\r\n")
         else:
             check_value(name, value)
-    # PERF: one look at all values: 10 fields take 2.9 us, with a look at each 6.0 us.
-    try:
-        text = "".join(parts)
-    except TypeError:
-        check_fields(fields)
-        raise
-    count = len(parts) // 4
-    if text.count("\n") != count or text.count("\r") != count or "\0" in text:
-        check_fields(fields)
-    lines = [f"{method} {target} HTTP/1.1\r\n", text]
+    lines = [f"{method} {target} HTTP/1.1\r\n", join_lines(parts, fields)]
     lines += [f"{name}: {value}\r\n" for key, name, value in defaults if key not in given]
     if length is None:
         lines.append("Transfer-Encoding: chunked\r\n")
