@@ -70,6 +70,7 @@ ROOMS: dict[str, set[str]] = {
         "errors", "config", "places", "privileges", "server", "handlers", "worker", "supervisor",
         "testing",
     },
+    "__main__": {"commands"},
     "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
 }  # fmt: skip
 
