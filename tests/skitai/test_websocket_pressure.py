@@ -237,10 +237,11 @@ def test_messages_that_wait_for_a_dead_client_are_bounded_however_small_they_are
         _, peer = sockets.open(receive_buffer=4096)
         fill(peer)
         count = 0
-        while peer.socket.open:
+        while not peer.socket._sender.ended:
             peer.socket.send("")
             count += 1
         assert count <= 1 + 1_000_000 // websocket_sender.QUEUED_COST
+        until(lambda: not peer.socket.open, "the end")
 
 
 def test_a_flood_of_pings_without_reading_the_pongs_leaves_one_pong():
