@@ -251,11 +251,11 @@ class PermissionDecorators:
     def identification_required(self, function: F) -> F:
         """Call the permission handler with an empty set, and go on though it refuses.
 
-        ``clarify_permission`` is the same.
+        ``clarify_permission`` and ``clarify_login`` are the same.
         """
         return _guarded(function, Identification())
 
-    clarify_permission = identification_required
+    clarify_permission = clarify_login = identification_required
 
     def testpass_required(self, test: Callable[..., Any]) -> Callable[[F], F]:
         """Call ``test(was)`` before a handler runs (seed, Testing).

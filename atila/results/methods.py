@@ -37,7 +37,7 @@ class ResultMethods(UrlMethods):
     API = API
     Fault = Fault
     File = File
-    MountedFile = MountedFile
+    Mounted = MountedFile = MountedFile
 
     exchange: Exchange
 
