@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test lint types check bench autobahn system-packages clean
+.PHONY: run test lint types check docs pictures bench autobahn system-packages clean
 
 run: $(VENV)/.installed
 	$(BIN)/python serve.py --devel
@@ -25,6 +25,13 @@ lint:
 
 types:
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
+	@echo "read it with: python3 -m http.server -b 127.0.0.1 -d build/docs"
+
+pictures: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests/e2e $(BIN)/python docs/images/make.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py

@@ -209,7 +209,18 @@ class UrlMethods:
     app: Atila
 
     def urlfor(self, thing: Any, /, *args: Any, **kwargs: Any) -> str:
-        """The URL of a handler, a resource id, or a path of the app; see ``Urls.build``."""
+        """The URL of a handler, a resource id, or a path of the app (seed, Making URL).
+
+        Parameters:
+            thing: a handler, its resource id, ``"app:id"`` for one of another app, or a path that
+                starts with ``/`` (taken as it is below the app's point).
+            args: values for the handler's parameters, in order.
+            kwargs: values by name; None leaves a parameter out, what is not in the path becomes
+                the query.
+
+        Raises ``NameError`` for an unknown resource, ``ValueError`` for arguments that the handler
+        doesn't take and for those of the path that are missing or of another type.
+        """
         urls, name = self._place(thing)
         return urls.build(name, *args, **kwargs)
 

@@ -49,6 +49,7 @@ class Returned(Builder):
 
     @property
     def only_changes(self) -> bool:
+        """Whether it changes data and gives no rows back."""
         return self._changes and not self._returned
 
     def returning(self, *columns: Any) -> Self:

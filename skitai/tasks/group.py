@@ -103,6 +103,7 @@ class Tasks(Awaitable):
 
     @property
     def done(self) -> bool:
+        """Whether all of them have ended."""
         return all(task.done for task in self)
 
     def __await__(self) -> Generator[Any, None, Tasks]:

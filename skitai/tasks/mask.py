@@ -43,6 +43,7 @@ class Mask(Awaitable):
 
     @property
     def done(self) -> bool:
+        """True: there is nothing to wait for."""
         return True
 
     def fetch(self, *_: Any, **__: Any) -> Any:

@@ -257,6 +257,7 @@ class Task(Awaitable):
 
     @property
     def done(self) -> bool:
+        """Whether it has ended, however it did."""
         return self._reply is not None
 
     def cancel(self) -> None:
@@ -445,14 +446,17 @@ class Task(Awaitable):
 
     @property
     def status_code(self) -> int:
+        """The status that the upstream answered with, 0 when there is none."""
         return self._reply.status_code if self._reply is not None else 0
 
     @property
     def reason(self) -> str:
+        """The text beside that status, or why the task failed."""
         return self._reply.reason if self._reply is not None else ""
 
     @property
     def node(self) -> str:
+        """The member of the alias that was asked, "" until the task has ended."""
         return self._reply.node if self._reply is not None else ""
 
 

@@ -46,34 +46,41 @@ class Verbs(ABC):
     def get(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a GET request; see the class for the parameters."""
         return self.request("GET", url, data, headers, json, **options)
 
     def post(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a POST request; see the class for the parameters."""
         return self.request("POST", url, data, headers, json, **options)
 
     def put(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a PUT request; see the class for the parameters."""
         return self.request("PUT", url, data, headers, json, **options)
 
     def patch(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a PATCH request; see the class for the parameters."""
         return self.request("PATCH", url, data, headers, json, **options)
 
     def delete(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a DELETE request; see the class for the parameters."""
         return self.request("DELETE", url, data, headers, json, **options)
 
     def head(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a HEAD request; see the class for the parameters."""
         return self.request("HEAD", url, data, headers, json, **options)
 
     def options(
         self, url: str, data: Any = None, headers: Headers = None, json: Any = None, **options: Any
     ) -> Response:
+        """Send a OPTIONS request; see the class for the parameters."""
         return self.request("OPTIONS", url, data, headers, json, **options)
