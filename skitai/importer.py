@@ -115,12 +115,16 @@ def describe(exc: BaseException) -> str:
 def explain(exc: SkitaiError) -> str:
     """Return what a person at the terminal should read: the message and the user's own frames.
 
-    A `StartupError` whose cause names its line already, such as a syntax error, has no frames.
+    A `StartupError` whose cause names its line already, such as a syntax error, has no frames; nor
+    has one for a file that the engine, and no code of the user, can't use.
     """
     cause = exc.__cause__
     if cause is None or isinstance(cause, (SyntaxError, ImportError)):
         return str(exc)
-    return f"{exc}\n{''.join(traceback.format_list(user_frames(cause)))}".rstrip()
+    frames = user_frames(cause)
+    if isinstance(cause, OSError) and all(is_library(frame.filename) for frame in frames):
+        return str(exc)
+    return f"{exc}\n{''.join(traceback.format_list(frames))}".rstrip()
 
 
 def user_frames(exc: BaseException) -> list[traceback.FrameSummary]:
@@ -131,6 +135,11 @@ def user_frames(exc: BaseException) -> list[traceback.FrameSummary]:
         if not frame.filename.startswith((*_OWN_DIRECTORIES, "<frozen importlib"))
         and os.path.dirname(frame.filename) != os.path.dirname(importlib.__file__)
     ]
+
+
+def is_library(file: str) -> bool:
+    """Tell whether a file is part of Python, of an installed package or of the engine."""
+    return file.startswith((*_OWN_DIRECTORIES, *_LIBRARIES, "<"))
 
 
 def display(path: str | Path) -> str:

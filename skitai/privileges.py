@@ -51,12 +51,20 @@ def become(user: str, group: str) -> None:
 
     Parameters:
         user, group: names; empty to stay as it is. They have been checked.
+
+    Raises ``ConfigError`` when the system refuses, as it does in a container whose root may not.
     """
     if os.geteuid() != 0 or not (user or group):
         return
     entry = find_user(user) if user else pwd.getpwuid(0)
     gid = find_group(group) if group else entry.pw_gid
-    os.initgroups(entry.pw_name, gid)
-    os.setresgid(gid, gid, gid)
-    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    try:
+        os.initgroups(entry.pw_name, gid)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    except PermissionError:
+        raise ConfigError(
+            f"user={entry.pw_name!r} can't be had: root may not become somebody else here; give it "
+            "the capabilities SETUID and SETGID, or start the service as that user"
+        ) from None
     os.environ.update(HOME=entry.pw_dir, USER=entry.pw_name, LOGNAME=entry.pw_name)

@@ -72,9 +72,11 @@ def _version() -> str:
 
 def _new(name: str, directory: Path) -> int:
     write_project(name, directory)
-    print(f"wrote {directory}")
+    # Names of directories are bytes, and need not be text.
+    place = os.fsencode(directory).decode("utf-8", "backslashreplace")
+    print(f"wrote {place}")
     print("next steps:")
-    print(f"  cd {shlex.quote(str(directory))}")
+    print(f"  cd {shlex.quote(place)}")
     print(f"  python3 {SCRIPT} --devel")
     print("  python3 -m pytest")
     return 0

@@ -15,6 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from skitai.commands.running import RunningService, write_facts
+from skitai.commands.written_files import NO_ROOM, unwritable
 from skitai.errors import ConfigError, StartupError
 from skitai.supervisor.master import STOP_MARGIN
 from skitai.supervisor.notify import SOCKET_VARIABLE
@@ -64,7 +65,8 @@ class Daemon:
         try:
             pid = self._launch(lock)
         except OSError as exc:
-            raise StartupError(f"{self.name} can't be started: {exc}") from exc
+            why = unwritable(exc, self._running.directory) if exc.errno in NO_ROOM else exc
+            raise StartupError(f"{self.name} can't be started: {why}") from exc
         finally:
             os.close(lock)
         print(f"{self.name} [running:{pid}]")

@@ -130,9 +130,16 @@ class Installation:
             with contextlib.suppress(StartupError):
                 self._run(["rm", "-f", fresh])
             raise
-        self._systemctl("daemon-reload")
-        if enable:
-            self._systemctl("enable", f"{self.name}.service")
+        try:
+            self._systemctl("daemon-reload")
+            if enable:
+                self._systemctl("enable", f"{self.name}.service")
+        except StartupError:
+            if enable:  # a unit that is there, but not enabled, would be in the way of the next try
+                with contextlib.suppress(StartupError):
+                    self._run(["rm", "-f", str(self.path)])
+                    self._systemctl("daemon-reload")
+            raise
         self._say(f"wrote {self.path}")
         self._say(f"start it: sudo systemctl {'start' if enable else 'restart'} {self.name}")
         return 0
@@ -148,7 +155,10 @@ class Installation:
             return
         if self._needs_sudo():
             command = ["sudo", *command]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        except OSError as exc:
+            raise StartupError(f"{command[0]} can't be run: {exc.strerror}") from exc
         if done.returncode:
             why = done.stderr.strip() or f"exit code {done.returncode}"
             raise StartupError(f"{' '.join(command)} failed: {why}")
@@ -171,5 +181,8 @@ def find_owner(user: str, group: str) -> Owner:
     except KeyError:
         raise ConfigError(f"user number {os.geteuid()} has no name: give one with --user") from None
     entry = find_user(name)
-    found = grp.getgrgid(find_group(group) if group else entry.pw_gid)
-    return Owner(entry.pw_name, found.gr_name)
+    gid = find_group(group) if group else entry.pw_gid
+    try:
+        return Owner(entry.pw_name, grp.getgrgid(gid).gr_name)
+    except KeyError:
+        raise ConfigError(f"group number {gid} has no name: give one with --group") from None

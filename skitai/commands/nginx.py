@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from skitai.commands.nginx_text import Block, Front, configuration, quoted
 from skitai.commands.static_collection import Collected, collect
-from skitai.commands.written_files import refuse_changed, sealed
+from skitai.commands.written_files import refuse_changed, sealed, unwritable
 from skitai.config import UNIX_PREFIX
-from skitai.errors import ConfigError, StartupError
+from skitai.errors import ConfigError
 from skitai.server.origin import TrustedProxies
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _write(path: Path, text: str) -> None:
         finally:
             fresh.unlink(missing_ok=True)
     except OSError as exc:
-        raise StartupError(f"{str(path)!r} can't be written: {exc.strerror}") from exc
+        raise unwritable(exc, path) from exc
 
 
 def _nginx_version() -> tuple[int, ...]:

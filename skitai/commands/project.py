@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import keyword
 import re
 from typing import TYPE_CHECKING
 
+from skitai.commands.written_files import unwritable
 from skitai.errors import ConfigError, StartupError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _PLACE = "APPNAME"
+_RESERVED = ("conftest", "serve", "tests")  # names of other files of the project
 
 FILES = {
     "serve.py": '''\
@@ -178,6 +181,7 @@ def write_project(name: str, directory: Path) -> None:
     can't be written.
     """
     _check(name)
+    made: list[Path] = []
     try:
         if directory.is_symlink() or directory.exists():
             if not directory.is_dir() or any(directory.iterdir()):
@@ -186,14 +190,35 @@ def write_project(name: str, directory: Path) -> None:
                     "another name, or give an empty directory"
                 )
         for path, text in FILES.items():
-            place = directory / path.replace(_PLACE, name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with open(place, "x", encoding="utf-8") as file:
-                file.write(text.replace(_PLACE, name))
-    except OSError as exc:
-        raise StartupError(
-            f"{str(exc.filename or directory)!r} can't be written: {exc.strerror}"
-        ) from exc
+            _write(directory / path.replace(_PLACE, name), text.replace(_PLACE, name), made)
+    except (OSError, ValueError) as exc:  # a path with a zero byte is a wrong value
+        _remove(made)
+        if isinstance(exc, OSError):
+            raise unwritable(exc, directory) from exc
+        raise ConfigError(f"{str(directory)!r} can't be a directory: {exc}") from exc
+    except BaseException:  # also when whoever types this gives up
+        _remove(made)
+        raise
+
+
+def _write(place: Path, text: str, made: list[Path]) -> None:
+    """Write a file; what did not exist before is noted."""
+    for parent in reversed([parent for parent in place.parents if not parent.exists()]):
+        parent.mkdir()
+        made.append(parent)
+    with open(place, "x", encoding="utf-8") as file:
+        made.append(place)
+        file.write(text)
+
+
+def _remove(made: list[Path]) -> None:
+    """Nobody is helped by a half of a project."""
+    for place in reversed(made):
+        with contextlib.suppress(OSError):
+            if place.is_dir():
+                place.rmdir()
+            else:
+                place.unlink()
 
 
 def _check(name: str) -> None:
@@ -202,11 +227,10 @@ def _check(name: str) -> None:
             f"{name!r} can't be the name of an app: give a word of small letters, digits and '_', "
             "such as 'myapp'"
         )
-    if name == "tests" or _is_taken(name):
-        raise ConfigError(
-            f"{name!r} is a module that is installed already: choose another name, such as "
-            f"'my{name}'"
-        )
+    why = "another file of the project has this name" if name in _RESERVED else ""
+    if why or _is_taken(name):
+        why = why or "a module of this name is installed already"
+        raise ConfigError(f"{name!r}: {why}; choose another name, such as 'my{name}'")
 
 
 def _is_taken(name: str) -> bool:

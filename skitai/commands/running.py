@@ -8,6 +8,7 @@ no other process is ever taken for the service.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -104,10 +105,12 @@ class RunningService:
             return False
 
     def _unusable(self, exc: OSError) -> ConfigError:
-        return ConfigError(
-            f"{str(self._path)!r} can't be used ({exc.strerror}): set {HOME_VARIABLE} to a "
-            "directory where this user may write"
-        )
+        fix = f"set {HOME_VARIABLE} to a directory where this user may write"
+        if isinstance(exc, IsADirectoryError):
+            fix = "remove that directory"
+        elif exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            fix = f"make room on its disk, or {fix}"
+        return ConfigError(f"{str(self._path)!r} can't be used ({exc.strerror}): {fix}")
 
 
 def write_facts(descriptor: int, **facts: Any) -> None:

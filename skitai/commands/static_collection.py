@@ -6,6 +6,7 @@ copy that it would serve: ``StaticRoot`` is asked.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
+from skitai.commands.written_files import unwritable
 from skitai.errors import ConfigError, StartupError
 from skitai.handlers.static_files import PRECOMPRESSED, StaticFile, StaticRoot
 
@@ -85,7 +87,7 @@ def collect(sources: Sequence[tuple[str, Path]], target: Path, *, force: bool = 
                 done.new += 1
         _write_list(target, wanted)
     except OSError as exc:
-        raise StartupError(f"static files can't be collected: {exc}") from exc
+        raise StartupError(f"static files can't be collected: {unwritable(exc, target)}") from exc
     return done
 
 
@@ -179,12 +181,22 @@ def _facts(path: Path) -> Facts | None:
 def _copy(found: StaticFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name[:200]}.new")
-    try:
+    with _replacing(fresh, path):
         with open(found.open(), "rb") as source, open(fresh, "wb") as copy:
             shutil.copyfileobj(source, copy)
         os.utime(fresh, (found.mtime, found.mtime))
         fresh.chmod(0o644)  # another user, nginx, reads it
+
+
+@contextlib.contextmanager
+def _replacing(fresh: Path, path: Path) -> Iterator[None]:
+    """What is written to one file gets the place of another; nothing of it is left otherwise."""
+    try:
+        yield
         fresh.replace(path)
+    except OSError as exc:
+        exc.filename = exc.filename or str(path)  # a write that fails knows no name
+        raise
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -228,5 +240,5 @@ def _is_entry(path: str, facts: object) -> bool:
 def _write_list(target: Path, wanted: dict[str, StaticFile]) -> None:
     facts = {path: _facts(target / path) for path in sorted(wanted)}
     fresh = target / f"{LIST_NAME}.new"
-    fresh.write_text(json.dumps(facts, indent=0) + "\n", encoding="utf-8")
-    fresh.replace(target / LIST_NAME)
+    with _replacing(fresh, target / LIST_NAME):
+        fresh.write_text(json.dumps(facts, indent=0) + "\n", encoding="utf-8")

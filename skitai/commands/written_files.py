@@ -1,11 +1,13 @@
 """Files that commands write and write anew: their first line has a checksum of the rest.
 
-So what somebody has edited, or written himself, is known and left alone.
+So what somebody has edited, or written himself, is known and left alone. What can't be written is
+told here, too.
 """
 
 from __future__ import annotations
 
 import enum
+import errno
 import hashlib
 import re
 from typing import TYPE_CHECKING
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARK = "# written by skitai"
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 _FIRST_LINE = re.compile(rf"{MARK}, sha256 ([0-9a-f]{{64}})[^\n]*\n")
 
@@ -70,3 +75,19 @@ def refuse_changed(path: Path, *, force: bool, instead: str) -> Condition:
             "to lose them"
         )
     return condition
+
+
+def unwritable(exc: OSError, path: Path) -> StartupError:
+    """What to raise for a file that can't be written: it says which one, why, and what helps.
+
+    Parameters:
+        exc: what the system says.
+        path: of the file, when ``exc`` does not name it.
+    """
+    fix = ""
+    if exc.errno in NO_ROOM:
+        fix = ": make room for it"
+    elif exc.errno in _NO_RIGHT:
+        fix = ": give this user the right to write there"
+    place = str(exc.filename or path)
+    return StartupError(f"{place!r} can't be written: {exc.strerror}{fix}")
