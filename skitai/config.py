@@ -24,6 +24,7 @@ ALIASES = {"ip": "address"}
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
+_SIZE = re.compile(r"([0-9]+)(?: ?([KMG])I?B?)?", re.IGNORECASE)
 _HSTS = re.compile(r"[0-9]+(; ?includeSubDomains)?(; ?preload)?", re.IGNORECASE)
 _SWITCH_WORDS = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -60,6 +61,28 @@ def whole_number(low: int, high: int | None = None) -> Rule:
     return Rule(f"a whole number {span}", convert)
 
 
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def _convert_memory(value: object) -> int:
+    found = _SIZE.fullmatch(str(value).strip())
+    if isinstance(value, bool) or found is None:
+        raise ValueError(value)
+    number = int(found[1]) * _UNITS[(found[2] or "").upper()]
+    if 0 < number < LEAST_MEMORY:
+        raise ValueError(value)
+    return number
+
+
+def _convert_jitter(value: object) -> int | None:
+    return None if value is None else COUNT.convert(value)
+
+
+LEAST_MEMORY = 2**24
+"""Bytes that a worker needs before any app is in it; a limit below is a unit that was forgotten."""
+MEMORY = Rule("a number of bytes such as '512 MB', at least '16 MB', or 0", _convert_memory)
+COUNT = whole_number(0)
+JITTER = Rule(f"{COUNT.wanted}, or None", _convert_jitter)
 MIN_COMPRESSED = 1024
 """Bytes of a body below which compressing it never pays; the request path does not even look."""
 
@@ -200,6 +223,13 @@ def _convert_patterns(value: object) -> tuple[str, ...]:
     return patterns
 
 
+def _convert_paths(value: object) -> tuple[str, ...]:
+    paths = (value,) if isinstance(value, (str, PurePath)) and value else value or ()
+    if not isinstance(paths, (list, tuple, set, frozenset)) or "" in paths:
+        raise ValueError(value)
+    return tuple(_convert_path(path) for path in paths)
+
+
 def words_of(*known: str) -> Rule:
     """Accept some of the known words, as a list or separated by blanks."""
 
@@ -219,6 +249,7 @@ def _convert_url_path(value: object) -> str:
 
 
 PATTERNS = Rule("paths such as '/health*' or '*.css', separated by blanks", _convert_patterns)
+PATHS = Rule("the path of a file or a directory, or a list of them", _convert_paths)
 URL_PATH = Rule(
     "the path of a URL such as '/-/health', without a slash at its end", _convert_url_path
 )
@@ -271,6 +302,18 @@ class Settings:
     header_timeout: float = setting(10.0, seconds(above=True), "for the head of a request")
     network_timeout: float = setting(30.0, seconds(above=True), "inactivity within a request")
     drain_timeout: float = setting(30.0, seconds(), "for running requests at shutdown")
+    start_timeout: float = setting(
+        120.0, seconds(), "for a worker to be ready to serve; 0: any time"
+    )
+    max_requests: int = setting(
+        0, COUNT, "a worker that served so many is replaced; 0: never", option=True, example=10000
+    )
+    max_requests_jitter: int | None = setting(
+        None, JITTER, "up to so many more, at random; None: a tenth of them", example=100
+    )
+    max_memory: int = setting(
+        0, MEMORY, "a worker with more memory is replaced; 0: never", option=True, example="512MB"
+    )
     backlog: int = setting(2048, whole_number(1), "connections the system may hold for accept")
     max_upload_size: int = setting(268435456, whole_number(0), "body of a request")
     max_request_line: int = setting(8192, whole_number(64), "first line of a request")
@@ -340,6 +383,10 @@ class Settings:
         0.0, seconds(), "log the stack of what blocks the loop longer; 0: never", example=1
     )
     devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
+    devel_refresh: bool = setting(True, SWITCH, "with --devel open pages follow what is saved")
+    devel_watch: tuple[str, ...] = setting(
+        (), PATHS, "with --devel saving these reloads, too", example=["settings.toml"]
+    )
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -365,6 +412,11 @@ class Settings:
         Raises `ConfigError` for an unknown name, a setting given twice or a wrong value.
         """
         return cls(**{**_canonical(run_kwargs), **_canonical(cli)})
+
+
+def option_of(name: str) -> str:
+    """The option of the command line for a setting that has one."""
+    return "--" + name.replace("_", "-")
 
 
 SETTING_FIELDS = {item.name: item for item in fields(Settings)}
@@ -403,5 +455,6 @@ def _fix(name: str) -> str:
     call = f"skitai.run({name}={example!r})"
     if not metadata["option"]:
         return f"give {call}"
-    option = f"--{name}" if isinstance(example, bool) else f"--{name}={example}"
+    flag = option_of(name)
+    option = flag if isinstance(example, bool) else f"{flag}={example}"
     return f"give {option} or {call}"

@@ -9,7 +9,7 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skitai.config import ALIASES, SAFE_WORD, SETTING_FIELDS, SWITCH, closest
+from skitai.config import ALIASES, SAFE_WORD, SETTING_FIELDS, SWITCH, closest, option_of
 from skitai.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _build_parser(
         default = defaults.get(name, item.default)
         shown = "taken from the script's place" if default == "" else default
         about = f"{item.metadata['about']} (default: {shown})".replace("%", "%%")
-        flags = [f"--{word}" for word in words]
+        flags = [option_of(word) for word in words]
         parser.add_argument(*flags, dest=name, metavar="VALUE", help=about)
     choice = parser.add_mutually_exclusive_group()
     shown = "on" if _is_true(defaults.get("devel", False)) else "off"
@@ -252,7 +252,8 @@ def _refuse(word: str, own: Sequence[OwnOption]) -> NoReturn:
     if not word.startswith("-"):
         raise ConfigError(f"unknown command {word!r}: {closest(word, [*COMMANDS, *SYNONYMS])}")
     option = word.partition("=")[0]
-    known = [name for name, item in SETTING_FIELDS.items() if item.metadata["option"]]
+    options = [name for name, item in SETTING_FIELDS.items() if item.metadata["option"]]
+    known = [option_of(name).lstrip("-") for name in options]
     known += [flag.lstrip("-") for one in own for flag in one.flags]
     known += ["deploy", "disable-static", "dry-run", "force", "help"]
     known += [flag.lstrip("-") for flag, _, _ in NGINX_OPTIONS.values()]

@@ -23,6 +23,7 @@ from skitai.targets import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skitai.schedules.declarations import Job
     from skitai.service import Service
     from skitai.supervisor.seats import WorkerSeat
 
@@ -39,12 +40,13 @@ def start(service: Service, conf: dict[str, Any]) -> int:
     from skitai.supervisor.seats import occupy, seat_from_environment
 
     seat = seat_from_environment()
+    changes: list[str] = []
     try:
         line = parse(sys.argv[1:], program_name(), conf, service.options.known())
         settings = _settle(service, conf, line)
-        if seat is not None and seat.memory_fd is not None:
-            service.shared.join(seat.memory_fd)
-        serve = _serving(service, settings)
+        if seat is not None:
+            settings, changes = _take_seat(service, settings, seat)
+        serve = _serving(service, settings, changes)
     except SkitaiError as exc:
         if seat is not None:
             seat.report_failed(str(exc))
@@ -74,6 +76,22 @@ def start(service: Service, conf: dict[str, Any]) -> int:
         udp=open_udp(settings),
     )
     return master.run()
+
+
+def _take_seat(
+    service: Service, settings: Settings, seat: WorkerSeat
+) -> tuple[Settings, list[str]]:
+    """Settle what master and worker have in common; also what has changed in vain, in words."""
+    from skitai.net.openings import check_udp
+    from skitai.supervisor.takeover import hold, wanted
+
+    if seat.memory_fd is not None:
+        service.shared.join(seat.memory_fd)
+    settings, changes = hold(settings, seat.held)
+    if settings.quic:
+        check_udp(settings)
+    seat.report_settings(wanted(settings))
+    return settings, changes if seat.reloading and seat.slot == 0 else []
 
 
 def _carry_out(service: Service, line: CommandLine, settings: Settings, named: bool) -> int:
@@ -117,22 +135,41 @@ def _with_files(service: Service, settings: Settings) -> Settings:
         prefix, mark, path = getattr(settings, name).partition(UNIX_PREFIX)
         if mark and not prefix:
             found[name] = UNIX_PREFIX + service.abspath(path)
+    found["devel_watch"] = [service.abspath(path) for path in settings.devel_watch]
     settings = replace(settings, **found)
     make_context(settings, ())
     return settings
 
 
-def _serving(service: Service, settings: Settings) -> Callable[[WorkerSeat], int]:
+def _serving(
+    service: Service, settings: Settings, changes: list[str]
+) -> Callable[[WorkerSeat], int]:
     # Imported before the master forks, so that workers share its memory.
     from skitai import worker
 
     def serve(seat: WorkerSeat) -> int:
-        log.install(f"w{seat.slot}", settings=settings)
+        log.install(seat.title, settings=settings)
+        if seat.jobs:
+            become(settings.user, settings.group)
+            return _keep_jobs(service, settings, seat)
+        for change in changes:
+            log.engine.warning("not reloaded: %s needs a restart of the service", change)
         credentials = worker.load_credentials(settings)
         become(settings.user, settings.group)
         return worker.serve(service, settings, seat, credentials)
 
     return serve
+
+
+def _keep_jobs(service: Service, settings: Settings, seat: WorkerSeat) -> int:
+    from skitai.schedules.functions import run_function
+    from skitai.schedules.keeper import Keeper
+    from skitai.stores.job_board import JobBoard
+
+    def run(job: Job, log_fd: int) -> int:
+        return run_function(job, log_fd, settings)
+
+    return Keeper(service.schedules, seat, JobBoard(service.memory), run).run()
 
 
 def _check_mounts(service: Service) -> None:

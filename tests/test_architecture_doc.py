@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 from doc_page import PAGES, ROOT
 
-from skitai.config import ALIASES, Settings
+from skitai.config import ALIASES, Settings, option_of
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 RUNNING = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
@@ -91,4 +91,4 @@ def test_every_option_is_documented_in_the_row_of_its_setting():
     for item in fields(Settings):
         aliases = [alias for alias, name in ALIASES.items() if name == item.name]
         for option in (item.name, *aliases):
-            assert (f"`--{option}`" in rows[item.name]) == item.metadata["option"], option
+            assert (f"`{option_of(option)}`" in rows[item.name]) == item.metadata["option"], option

@@ -64,12 +64,20 @@ def open_listeners(
 def open_udp(settings: Settings) -> UdpPort | None:
     """The port of the setting ``quic``; None when it is 0.
 
-    Raises ``ConfigError`` when it can't be bound, and when something is missing for HTTP/3 or can't
-    be had with it.
+    Raises ``ConfigError`` when it can't be bound, and as ``check_udp`` does.
     """
     port = settings.quic
     if not port:
         return None
+    check_udp(settings)
+    from skitai.net.udp import UdpPort
+
+    return UdpPort(settings.address, port, settings.workers)
+
+
+def check_udp(settings: Settings) -> None:
+    """Raise ``ConfigError`` when something is missing for HTTP/3 or can't be had with it."""
+    port = settings.quic
     if find_spec("aioquic") is None:
         raise ConfigError(f"quic={port} needs aioquic: pip install 'skitai[http3]', or give quic=0")
     if not settings.certfile:
@@ -86,9 +94,6 @@ def open_udp(settings: Settings) -> UdpPort | None:
             f"quic={port} can't be had with address={settings.address!r}: give an IP address, "
             "or quic=0"
         )
-    from skitai.net.udp import UdpPort
-
-    return UdpPort(settings.address, port, settings.workers)
 
 
 def split_listeners(

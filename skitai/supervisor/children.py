@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import subprocess
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from skitai.supervisor.seats import (
-    FAILED,
-    MASTER_ONLY_SIGNALS,
-    MASTER_SIGNALS,
-    READY,
-    WorkerSeat,
-    flush_output,
-)
+from skitai.supervisor.seats import FAILED, LEAVING, READY, SETTINGS, TRACE, WATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
+    import subprocess
 
-FIRST_BACKOFF = 0.1  # seconds
-LONGEST_BACKOFF = 5.0  # seconds
+# All in seconds.
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 5.0
+FIRST_PAUSE = 30.0
+LONGEST_PAUSE = 3600.0
 START_FAILED = 2  # exit code of a worker whose app or listener could not be started
+
+
+def backoff(losses: int) -> float:
+    """Seconds to wait with a replacement: none after the first loss, then doubling.
+
+    Parameters:
+        losses: how many there were before this one.
+    """
+    if not losses:
+        return 0.0
+    return min(FIRST_BACKOFF * 2.0 ** min(losses - 1, 16), LONGEST_BACKOFF)
 
 
 @dataclass(slots=True, eq=False)
@@ -31,21 +37,45 @@ class Slot:
     """One of the places of a generation; it keeps the history of the workers that had it.
 
     Attributes:
+        child: the worker that serves, or is about to.
+        successor: a worker that takes the place of ``child`` when it is ready.
         losses: workers lost one after the other; decides how long a replacement waits.
+        vain: replacements in a row that did not help; decides how long the next one waits.
         respawn_at: when the replacement starts (monotonic seconds); ``None`` if none is due.
+        jobs: it is that of the process which runs the jobs of the service.
+        relieve_at: not before that a worker that wants to leave is relieved.
     """
 
     number: int
     generation: Generation
     child: Child | None = None
+    successor: Child | None = None
     losses: int = 0
+    vain: int = 0
     respawn_at: float | None = None
+    relieve_at: float | None = None
+    jobs: bool = False
+
+    def __str__(self) -> str:
+        return "the process of jobs" if self.jobs else f"worker w{self.number}"
 
     def next_delay(self) -> float:
-        """Seconds to wait with the next replacement: none the first time, then doubling."""
-        delay = min(FIRST_BACKOFF * 2.0 ** min(self.losses - 1, 16), LONGEST_BACKOFF)
+        """Seconds to wait with the next replacement."""
         self.losses += 1
-        return 0.0 if self.losses == 1 else delay
+        return backoff(self.losses - 1)
+
+    def vacate(self, child: Child) -> None:
+        """A worker that had this slot, or was about to, has ended."""
+        if self.child is child:
+            self.child = None
+        if self.successor is child:
+            self.successor = None
+
+    def next_pause(self) -> float:
+        """Seconds to wait after a replacement that did not help: 30, then doubling to an hour."""
+        pause = min(FIRST_PAUSE * 2.0 ** min(self.vain, 16), LONGEST_PAUSE)
+        self.vain += 1
+        return pause
 
 
 @dataclass(slots=True, eq=False)
@@ -64,15 +94,33 @@ class Generation:
 
     def children(self) -> list[Child]:
         """The workers that live."""
-        return [slot.child for slot in self.slots if slot.child is not None]
+        both = [child for slot in self.slots for child in (slot.child, slot.successor)]
+        return [child for child in both if child is not None]
 
     def ready(self) -> int:
         """How many workers serve."""
-        return sum(child.ready_at is not None for child in self.children())
+        return sum(
+            slot.child is not None and slot.child.ready_at is not None for slot in self.slots
+        )
 
     def complete(self) -> bool:
         """Whether every worker serves."""
         return self.ready() == len(self.slots)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """Why a worker wants to be replaced.
+
+    Attributes:
+        cause: ``MAX_REQUESTS`` or ``MAX_MEMORY``.
+        reason: in words.
+        vain: its replacement will soon want the same.
+    """
+
+    cause: str
+    reason: str
+    vain: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -82,24 +130,46 @@ class Child:
     Attributes:
         report_fd: read end of its report pipe, non-blocking; -1 once that is closed.
         process: set when it was started as a new program; ``None`` when it was forked.
-        ready_at: since when it serves (monotonic seconds).
+        started_at: when it was started; like all times here in monotonic seconds.
+        drain_timeout: how long it may drain, in seconds.
+        ready_at: since when it serves.
+        ready_by: when it is killed if it does not serve; ``None``: it has any time.
         failure: the reason it reported for not starting.
-        kill_at: when it is killed if it has not ended by then (monotonic seconds).
+        trace: the traceback of that, under ``--devel``.
+        watched: what it has mounted and the master has not seen to yet, under ``--devel``.
+        late: it was killed because it was not ready in time.
+        leaving: why it wants to be replaced, if it does.
+        settings: what the script wants of the master, if it was started with the code of now.
+        kill_at: when it is killed if it has not ended by then.
+        dismissed: the master has told it to go.
+        killed: the master has killed it.
         logs_outdated: it has to reopen its logs once it is ready.
+        has_jobs: its state of the code has jobs, which are not for the workers.
     """
 
     pid: int
     slot: Slot
     report_fd: int
     process: subprocess.Popen[bytes] | None
+    started_at: float
+    drain_timeout: float
     reported: bytes = b""
     ready_at: float | None = None
+    ready_by: float | None = None
     failure: str = ""
+    trace: str = ""
+    watched: dict[str, list[str]] | None = None
+    late: bool = False
+    leaving: Leaving | None = None
+    settings: dict[str, Any] | None = None
     kill_at: float | None = None
+    dismissed: bool = False
+    killed: bool = False
     logs_outdated: bool = False
+    has_jobs: bool = False
 
     def __str__(self) -> str:
-        return f"worker w{self.slot.number} (pid {self.pid})"
+        return f"{self.slot} (pid {self.pid})"
 
     def read_report(self, now: float) -> bool:
         """Take in what the worker has reported; false when the pipe has come to its end."""
@@ -110,12 +180,32 @@ class Child:
             at_end = False
         else:
             at_end = True
-        if self.ready_at is None and self.reported.startswith(READY):
-            self.ready_at = now
-            self.reported = self.reported[len(READY) :]
-        if self.reported.startswith(FAILED):
-            self.failure = self.reported[len(FAILED) :].decode(errors="replace").strip()
+        *lines, self.reported = self.reported.split(b"\n")
+        for line in lines:
+            kind, value = json.loads(line)
+            self._take(kind, value, now)
         return not at_end
+
+    def _take(self, kind: str, value: Any, now: float) -> None:
+        if kind == READY:
+            self.ready_at, self.ready_by, self.has_jobs = now, None, bool(value)
+        elif kind == FAILED:
+            self.failure = value.strip()
+        elif kind == TRACE:
+            self.trace = value
+        elif kind == WATCHED:
+            self.watched = value
+        elif kind == LEAVING:
+            self.leaving = Leaving(*value)
+        elif kind == SETTINGS and self.settings is None:
+            self.settings = value
+            self.drain_timeout = value["drain_timeout"]
+            self.be_ready_within(value["start_timeout"])
+
+    def be_ready_within(self, seconds: float) -> None:
+        """Give it this time from its start until it serves; 0: any time."""
+        if self.ready_at is None:
+            self.ready_by = self.started_at + seconds if seconds else None
 
     def exit_code(self) -> int | None:
         """Reap it: ``None`` while it runs, negative when a signal ended it."""
@@ -127,55 +217,14 @@ class Child:
     def terminate(self, kill_at: float) -> None:
         """Ask it to drain and end; it is killed at ``kill_at`` (monotonic seconds)."""
         os.kill(self.pid, signal.SIGTERM)
+        self.dismissed, self.ready_by = True, None
         self.kill_at = kill_at if self.kill_at is None else min(self.kill_at, kill_at)
 
     def kill(self) -> None:
         """End it now."""
         os.kill(self.pid, signal.SIGKILL)
-        self.kill_at = None
-
-
-def fork_worker(become_worker: Callable[[], NoReturn]) -> int:
-    """Start a worker as a copy of this process, with the code that it has; the child's pid.
-
-    No other thread may run: its locks would stay locked in the child.
-    """
-    flush_output()  # or the child would write what is in the buffers a second time
-    # A signal that hits the child before it has its own handlers would be recorded as the master's.
-    signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_SIGNALS)
-    try:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                become_worker()
-            finally:
-                os._exit(1)
-        return pid
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
-
-
-def exec_worker(
-    command: list[str], seat: WorkerSeat, *, keep_bytecode: bool = True
-) -> subprocess.Popen[bytes]:
-    """Start a worker as a new program, with the code as it is on disk now; safe with threads.
-
-    Parameters:
-        command: the command line of the service; it finds its seat in the environment.
-        keep_bytecode: let Python keep what it compiles. It knows a source again by its size and
-            the second of its change only, so what is saved twice in a second could be missed.
-
-    Raises ``OSError`` when the program can't be started.
-    """
-    environ = seat.environment(os.environ)
-    if not keep_bytecode:
-        environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    # They stay blocked in the new program until it has its handlers, see `occupy`.
-    signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_ONLY_SIGNALS)
-    try:
-        return subprocess.Popen(command, env=environ, pass_fds=seat.descriptors())
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_ONLY_SIGNALS)
+        self.killed = True
+        self.kill_at = self.ready_by = None
 
 
 def describe_end(code: int) -> str:

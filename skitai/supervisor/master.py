@@ -5,40 +5,35 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import selectors
 import signal
-import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
 
 from skitai.log import reopen
 from skitai.net.openings import listener_urls
-from skitai.supervisor.children import (
-    START_FAILED,
-    Child,
-    Generation,
-    Slot,
-    describe_end,
-    exec_worker,
-    fork_worker,
-)
+from skitai.supervisor.children import START_FAILED, Child, Generation, Slot, describe_end
+from skitai.supervisor.jobs import JobsProcess
 from skitai.supervisor.notify import notify, watchdog_seconds
-from skitai.supervisor.seats import MASTER_SIGNALS, WorkerSeat, occupy, service_name
+from skitai.supervisor.relief import Relief
+from skitai.supervisor.seats import DIED, MASTER_SIGNALS, RELOAD, START, service_name
 from skitai.supervisor.signals import SignalInbox
+from skitai.supervisor.spawning import Spawner
 
 if TYPE_CHECKING:
-    import logging
     import socket
     from collections.abc import Callable, Iterable
 
     from skitai.config import Settings
     from skitai.net.udp import UdpPort
-    from skitai.supervisor.watcher import SourceWatcher
+    from skitai.supervisor.development import Development
+    from skitai.supervisor.seats import WorkerSeat
 
 # All in seconds.
 STEADY_AFTER = 30.0  # a worker that served this long starts with a clean record
@@ -52,8 +47,8 @@ class Supervisor:
     now and then drains the old ones; USR1 is passed on (reopen logs).
 
     Parameters:
-        settings: of these ``name``, ``workers``, ``drain_timeout`` and what says how sockets are
-            reached are used.
+        settings: of these ``name``, ``workers``, ``drain_timeout``, ``start_timeout`` and what says
+            how sockets are reached are used.
         listeners: bound sockets; the workers listen. They are closed when the service stops.
         serve_worker: runs a worker in its seat and returns its exit code.
         exec_argv: the command line that starts this service anew, its program with a path that
@@ -82,20 +77,21 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._listeners = listeners
-        self._serve_worker = serve_worker
         self._exec_argv = exec_argv
-        self._watch_paths = watch_paths
         self._log = log
-        self._memory_fd = memory_fd
         self._udp = udp
         self._lock = lock
 
         # Of one run:
         self._inbox = SignalInbox(MASTER_SIGNALS)
         self._selector = selectors.DefaultSelector()
-        self._alive_read, self._alive_write = os.pipe()
-        self._watcher: SourceWatcher | None = None
-        self._changed_files: deque[str] = deque()
+        self._development = None if watch_paths is None else self._develop(watch_paths)
+        self._spawner = Spawner(
+            settings, listeners, serve_worker, exec_argv, self._leave,
+            development=self._development, memory_fd=memory_fd, udp=udp,
+        )  # fmt: skip
+        self._relief = Relief(self._spawn, lambda child: self._dismiss([child]), log)
+        self._jobs = JobsProcess(self._start, log)
 
         # Of the moment:
         self._children: dict[int, Child] = {}
@@ -117,17 +113,18 @@ class Supervisor:
         self._inbox.open()
         self._selector.register(self._inbox, selectors.EVENT_READ)
         try:
-            self._launch(self._current)
-            self._watch_sources()
+            self._launch(self._current, START)
+            self._watch_files()
             while self._children or not self._stopping:
                 self._turn()
         finally:
-            # Even if this code crashed: when alive_write closes, the workers end.
-            if self._watcher is not None:
-                self._watcher.stop()
+            # Even if this code crashed: when the spawner's pipe closes, the workers end.
+            if self._development is not None:
+                self._development.stop()
             self._inbox.close()
             self._selector.close()
-            for descriptor in self._pipe_ends():
+            self._spawner.close()
+            for descriptor in self._report_ends():
                 os.close(descriptor)
         return self._exit_code
 
@@ -136,99 +133,99 @@ class Supervisor:
         for key, _ in self._selector.select(self._time_left()):
             if isinstance(key.data, Child):
                 self._read_report(key.data)
+            elif callable(key.data):
+                key.data()
         for signum in self._inbox.take():
             self._handle_signal(signal.Signals(signum))
         self._take_changes()
         self._run_timers()
-        if self._reload_wanted and self._announced and not self._incoming and not self._stopping:
-            self._begin_reload()
+        if self._announced and not self._incoming and not self._stopping:
+            if self._reload_wanted:
+                self._begin_reload(len(self._current.slots))
+            else:
+                self._relief.act(self._current, time.monotonic())
 
     # Starting workers
 
-    def _launch(self, generation: Generation) -> None:
+    def _launch(self, generation: Generation, cause: str) -> None:
         for slot in generation.slots:
-            if not self._start(slot):
+            if not self._start(slot, cause):
                 return
 
-    def _start(self, slot: Slot) -> bool:
+    def _start(self, slot: Slot, cause: str) -> bool:
         """Start a worker in this slot. If that fails it counts as a lost worker."""
         slot.respawn_at = None
         try:
-            slot.child = self.spawn(slot)
+            slot.child = self._spawn(slot, cause)
         except OSError as exc:
-            reason = f"worker w{slot.number} can't be started: {exc}"
+            reason = f"{slot} can't be started: {exc}"
             self._worker_lost(slot, reason, was_ready=False, refused=False)
             return False
-        self._children[slot.child.pid] = slot.child
-        self._selector.register(slot.child.report_fd, selectors.EVENT_READ, slot.child)
         return True
 
-    def spawn(self, slot: Slot) -> Child:
-        """Start one worker process: as a fork with the master's code, or as a new program.
+    def _spawn(self, slot: Slot, cause: str) -> Child:
+        """Start a worker and listen to what it reports. Raises ``OSError``."""
+        child = self._spawner.spawn(slot, cause)
+        self._children[child.pid] = child
+        self._selector.register(child.report_fd, selectors.EVENT_READ, child)
+        return child
 
-        The first generation is forked, it shares the memory of what is loaded. Later ones run code
-        that the master doesn't have. A process with threads must not fork if it can help it.
-        Raises ``OSError`` when the system refuses.
-        """
-        report_read, report_write = os.pipe()
-        os.set_blocking(report_read, False)
-        seat = WorkerSeat(
-            slot.number, self._listeners, self._alive_read, report_write, self._settings.workers,
-            reloading=slot.generation is self._incoming, memory_fd=self._memory_fd,
-            udp=None if self._udp is None else self._udp.seat(slot.number),
-        )  # fmt: skip
-        forks = slot.generation.number == 0 and threading.active_count() == 1
-        process = None
-        try:
-            if self._exec_argv is None or forks:
-                pid = fork_worker(lambda: self._become_worker(seat, report_read))
-            else:
-                process = exec_worker(
-                    self._exec_argv, seat, keep_bytecode=self._watch_paths is None
-                )
-                pid = process.pid
-        except OSError:
-            os.close(report_read)
-            raise
-        finally:
-            os.close(report_write)
-        return Child(pid, slot, report_read, process)
-
-    def _become_worker(self, seat: WorkerSeat, report_read: int) -> NoReturn:
+    def _leave(self) -> None:
         """In a forked child: let go of what belongs to the master."""
         self._inbox.close_descriptors()
         self._selector.close()
-        lock = () if self._lock is None else (self._lock,)
-        for descriptor in (report_read, *self._pipe_ends(), *lock):
-            if descriptor != seat.alive_fd:
-                os.close(descriptor)
-        occupy(seat, self._serve_worker, self._settings.name)
+        for descriptor in (*self._report_ends(), *(() if self._lock is None else (self._lock,))):
+            os.close(descriptor)
 
-    def _pipe_ends(self) -> list[int]:
-        reports = [child.report_fd for child in self._children.values() if child.report_fd >= 0]
-        return [*reports, self._alive_read, self._alive_write]
+    def _report_ends(self) -> list[int]:
+        return [child.report_fd for child in self._children.values() if child.report_fd >= 0]
 
     # What becomes of them
 
     def _read_report(self, child: Child) -> None:
-        was_ready = child.ready_at is not None
+        before = (child.ready_at, child.settings, child.leaving)
         now = time.monotonic()
         if not child.read_report(now):
             self._close_report(child)
         if child.failure and child.kill_at is None:
             child.kill_at = now + STOP_MARGIN  # it has no more to do than to end
-        if child.ready_at is not None and not was_ready:
+        if self._development is not None:
+            self._development.heed(child)
+        was_ready, settings, leaving = before
+        if child.settings is not settings:
+            self._heed(child, child.settings or {})
+        if child.ready_at is not was_ready:
             self._worker_ready(child)
+        if child.leaving is not leaving:
+            self._relief.asked(child, now)
+
+    def _heed(self, child: Child, settings: dict[str, Any]) -> None:
+        """A new worker has told what the script of now wants of the master."""
+        incoming = self._incoming
+        if incoming is None or child.slot.generation is not incoming:
+            return
+        size = settings["workers"]
+        if size != len(incoming.slots):
+            self._log.info("workers %d -> %d", len(incoming.slots), size)
+            self._incoming = None
+            self._dismiss(incoming.children())
+            self._begin_reload(size)
 
     def _close_report(self, child: Child) -> None:
         self._selector.unregister(child.report_fd)
         os.close(child.report_fd)
         child.report_fd = -1
+        self._jobs.let_go(child)
 
     def _worker_ready(self, child: Child) -> None:
         self._log.debug("%s is ready", child)
         if child.logs_outdated:
             os.kill(child.pid, signal.SIGUSR1)
+        if child.dismissed or child.slot.jobs:
+            return  # it was told to go before it came to serve, or it never serves
+        if child.slot.successor is child:
+            self._relief.takes_over(child)
+            return
         generation = child.slot.generation
         if not generation.complete():
             return
@@ -240,12 +237,13 @@ class Supervisor:
     def _announce(self) -> None:
         self._announced = True
         urls = ", ".join(listener_urls(self._listeners, self._settings))
-        workers = self._settings.workers
+        workers = len(self._current.slots)
         self._log.info(
             "serving on %s with %d worker%s, pid %d",
             urls, workers, "s"[workers == 1 :], os.getpid(),
         )  # fmt: skip
         notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving on {urls}")
+        self._jobs.begin(self._current)
 
     def _reap(self) -> None:
         for child in list(self._children.values()):
@@ -256,18 +254,35 @@ class Supervisor:
                 child.read_report(time.monotonic())
                 self._close_report(child)
             del self._children[child.pid]
-            child.slot.child = None
             self._worker_ended(child, code)
 
     def _worker_ended(self, child: Child, code: int) -> None:
+        slot, now = child.slot, time.monotonic()
         end = f"{child} {describe_end(code)}"
         was_ready = child.ready_at is not None
-        if child.ready_at is not None and time.monotonic() - child.ready_at >= STEADY_AFTER:
-            child.slot.losses = 0
         if not was_ready:
             end = child.failure or f"{end} before it was ready"
-        refused = not was_ready and (bool(child.failure) or code == START_FAILED)
-        self._worker_lost(child.slot, end, was_ready=was_ready, refused=refused)
+            if self._development is not None:
+                end = self._development.explain(child, end)
+        self._relief.ended(child)
+        if slot.jobs:
+            self._jobs.ended(child, end)
+        elif self._stopping or child.dismissed:
+            slot.vacate(child)
+            expected = self._stopping or not was_ready or child.killed or code == 0
+            self._log.log(logging.DEBUG if expected else logging.WARNING, "%s", end)
+        elif slot.successor is child:
+            self._relief.failed(slot, end, now)
+        elif slot.successor is not None:
+            self._log.warning("%s: its replacement starts already", end)
+            self._relief.bereft(slot)
+        else:
+            slot.child = None
+            if child.ready_at is not None and now - child.ready_at >= STEADY_AFTER:
+                slot.losses = 0
+            refused = not was_ready and (bool(child.failure) or code == START_FAILED)
+            refused &= not child.late
+            self._worker_lost(slot, end, was_ready=was_ready, refused=refused)
 
     def _worker_lost(self, slot: Slot, reason: str, *, was_ready: bool, refused: bool) -> None:
         """Decide what follows from a worker that has ended or could not be started.
@@ -277,10 +292,14 @@ class Supervisor:
             refused: it could not start for a reason that another try would meet again.
         """
         generation = slot.generation
-        if self._stopping or generation not in (self._current, self._incoming):
+        if slot.jobs:
+            self._jobs.lost(slot, reason)
+        elif self._stopping:
             self._log.debug("%s", reason)
         elif generation is self._incoming:
             self._log.error("reload given up, the old workers go on: %s", reason)
+            if self._development is not None:
+                self._development.failed(self._current, reason)
             self._abandon(generation)
         elif not self._announced and not was_ready:
             self._fail(reason)
@@ -298,7 +317,10 @@ class Supervisor:
     def _time_left(self) -> float | None:
         """Seconds until the next timer is due."""
         due = [child.kill_at for child in self._children.values()]
-        due += [slot.respawn_at for slot in self._current.slots]
+        due += [child.ready_by for child in self._children.values()]
+        if self._incoming is None:
+            due.append(self._relief.due(self._current))
+        due += [slot.respawn_at for slot in (*self._current.slots, *self._jobs.waiting())]
         if self._watchdog is not None:
             due.append(self._fed_at + self._watchdog)
         times = [moment for moment in due if moment is not None]
@@ -313,15 +335,22 @@ class Supervisor:
             if child.kill_at is not None and child.kill_at <= now:
                 self._log.warning("%s has not ended in time: killed", child)
                 child.kill()
-        for slot in self._current.slots:
+            elif child.ready_by is not None and child.ready_by <= now:
+                limit = f"{child.ready_by - child.started_at:g} s (start_timeout)"
+                child.failure = f"{child} was not ready within {limit}: killed"
+                child.late = True
+                child.kill()
+        for slot in (*self._current.slots, *self._jobs.waiting()):
             if slot.respawn_at is not None and slot.respawn_at <= now:
-                self._start(slot)
+                self._start(slot, DIED)
 
     # Signals
 
     def _handle_signal(self, signum: signal.Signals) -> None:
         if signum == signal.SIGCHLD:
             self._reap()
+        elif signum == signal.SIGHUP and self._stopping:
+            self._log.info("SIGHUP: not reloaded, the service stops")
         elif signum == signal.SIGHUP:
             self._log.info("SIGHUP: reloading")
             self._reload_wanted = True
@@ -354,6 +383,7 @@ class Supervisor:
         self._incoming = None
         for slot in self._current.slots:
             slot.respawn_at = None
+        self._jobs.stop()
         notify("STOPPING=1")
         for listener in self._listeners:
             listener.close()  # once the workers have closed theirs, connecting is refused
@@ -363,45 +393,53 @@ class Supervisor:
 
     # Reload
 
-    def _watch_sources(self) -> None:
-        if self._watch_paths is None or self._stopping:
+    def _develop(self, watch_paths: Callable[[], list[str]]) -> Development:
+        from skitai.supervisor.development import Development  # only --devel pays for its imports
+
+        return Development(
+            watch_paths, self._settings, self._selector, self._inbox.wake, self._log
+        )
+
+    def _watch_files(self) -> None:
+        if self._development is None or self._stopping:
             return
         if self._exec_argv is None:
             self._log.warning("reload on save is off: the script is not in a file")
-            return
-        from skitai.supervisor.watcher import SourceWatcher  # only --devel pays for its imports
-
-        self._watcher = SourceWatcher(self._watch_paths(), self._source_changed, self._log)
-        self._watcher.start()
-
-    def _source_changed(self, path: str) -> None:
-        """Called in the watcher's thread."""
-        self._changed_files.append(path)
-        self._inbox.wake()
+        else:
+            self._development.start()
 
     def _take_changes(self) -> None:
-        while self._changed_files:
-            path = os.path.relpath(self._changed_files.popleft())
-            self._reload_wanted = True
-            if self._incoming is None:
-                self._log.info("%s changed: reloading", path)
-            else:  # it started with a state of the code that nobody wants any more
-                self._log.info("%s changed during a reload: starting it again", path)
-                self._abandon(self._incoming)
+        if self._development is None:
+            return
+        path = self._development.take(self._current, self._incoming)
+        if path is None:
+            return
+        self._reload_wanted = True
+        if self._incoming is None:
+            self._log.info("%s changed: reloading", path)
+        else:  # it started with a state of the code that nobody wants any more
+            self._log.info("%s changed during a reload: starting it again", path)
+            self._abandon(self._incoming)
 
-    def _begin_reload(self) -> None:
+    def _begin_reload(self, workers: int) -> None:
         self._reload_wanted = False
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         notify(f"RELOADING=1\nMONOTONIC_USEC={now}")
         if self._exec_argv is None:
             self._log.warning("the script is not in a file: new workers have the old code")
-        self._incoming = Generation.of_size(self._current.number + 1, self._settings.workers)
-        self._launch(self._incoming)
+        self._incoming = Generation.of_size(self._current.number + 1, workers)
+        self._launch(self._incoming, RELOAD)
 
     def _promote(self, incoming: Generation) -> None:
         """All workers of the new generation serve: the old ones may go."""
         outgoing, self._current, self._incoming = self._current, incoming, None
+        self._relief.forget()
         self._dismiss(outgoing.children())
+        taken = next((child.settings for child in incoming.children() if child.settings), {})
+        self._settings = self._spawner.settings = replace(self._settings, **taken)
+        self._jobs.begin(incoming)
+        if self._development is not None:
+            self._development.promoted(incoming)
         self._log.info("reloaded: generation %d serves", incoming.number)
         notify("READY=1")
 
@@ -413,6 +451,6 @@ class Supervisor:
     def _dismiss(self, children: Iterable[Child]) -> None:
         """Let workers finish what they serve, within bounds; those that don't serve have less."""
         now = time.monotonic()
-        drained = now + self._settings.drain_timeout + STOP_MARGIN
         for child in children:
-            child.terminate(now + STOP_MARGIN if child.ready_at is None else drained)
+            drains = 0.0 if child.ready_at is None else child.drain_timeout
+            child.terminate(now + drains + STOP_MARGIN)

@@ -12,10 +12,11 @@ import select
 import signal
 import stat
 import sys
+import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from setproctitle import setproctitle
 
@@ -32,10 +33,20 @@ if TYPE_CHECKING:
 
 SEAT_VARIABLE = "SKITAI_SEAT"
 SEAT_FACTS = (
-    "master", "slot", "workers", "reloading", "alive", "report", "memory", "listeners", "udp"
+    "master", "slot", "workers", "alive", "report", "memory", "listeners", "udp", "cause", "held",
+    "jobs",
 )  # fmt: skip
-READY = b"READY\n"
-FAILED = b"FAILED "
+# Why a worker is started. All but the first two replace a single one.
+START, RELOAD, DIED, MAX_REQUESTS, MAX_MEMORY = CAUSES = (
+    "start", "reload", "died", "max_requests", "max_memory"
+)  # fmt: skip
+REPLACING = CAUSES[2:]
+# What a worker reports: lines of JSON, each an array of one of these and a value.
+SETTINGS, READY, FAILED, LEAVING = "settings", "ready", "failed", "leaving"
+TRACE, WATCHED = "trace", "watched"  # under --devel
+STDERR_VARIABLE = "SKITAI_STDERR"
+LONGEST_REPORT = 2000  # characters of a reason
+LOOK_SECONDS = 0.5  # how often a worker that starts looks whether it still has a master
 # A terminal or an operator sends these to the whole process group, and by default they kill. The
 # master acts on them; a worker that wants one (USR1: reopen logs) installs its own handler.
 MASTER_ONLY_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -52,9 +63,11 @@ class WorkerSeat:
         alive_fd: read end of a pipe that nobody writes to; end of file means the master is gone.
         report_fd: write end of the pipe on which the worker tells that it is ready or has failed.
         workers: how many workers the service has.
-        reloading: it is started by a reload, to replace a worker with older code.
+        cause: why it is started, one of `CAUSES`.
+        held: settings of the master that only a restart of the service changes.
         memory_fd: the memory that all workers share, if they do.
         udp: its part of the port of HTTP/3, if that is on.
+        jobs: it is no worker: it runs the jobs of the service.
     """
 
     slot: int
@@ -62,24 +75,77 @@ class WorkerSeat:
     alive_fd: int
     report_fd: int
     workers: int = 1
-    reloading: bool = False
+    cause: str = START
     memory_fd: int | None = None
     udp: UdpSeat | None = None
+    held: dict[str, Any] = field(default_factory=dict)
+    jobs: bool = False
+    _started: threading.Event = field(default_factory=threading.Event)
 
-    def report_ready(self) -> None:
-        """Tell the master that this worker serves."""
-        self._report(READY)
+    @property
+    def title(self) -> str:
+        """What the process is called: ``w0`` is the first worker."""
+        return "jobs" if self.jobs else f"w{self.slot}"
 
-    def report_failed(self, reason: str) -> None:
-        """Tell the master why this worker can't start; the worker then ends with exit code 2."""
-        # One write of up to PIPE_BUF bytes arrives in one piece.
-        room = select.PIPE_BUF - len(FAILED) - 1
-        self._report(FAILED + reason.encode(errors="replace")[:room] + b"\n")
+    @property
+    def reloading(self) -> bool:
+        """Whether it is started by a reload, to replace a worker with older code."""
+        return self.cause == RELOAD
 
-    def _report(self, message: bytes) -> None:
+    def report_settings(self, settings: dict[str, Any]) -> None:
+        """Tell the master what the script of now wants of it, see `takeover`."""
+        self._report(SETTINGS, settings)
+
+    def report_ready(self, has_jobs: bool = False) -> None:
+        """Tell the master that this worker serves.
+
+        Parameters:
+            has_jobs: the code of the service has jobs, for which the master starts a process.
+        """
+        self._started.set()
+        self._report(READY, has_jobs)
+
+    def report_failed(self, reason: str, trace: str = "") -> None:
+        """Tell the master why this worker can't start; the worker then ends with exit code 2.
+
+        Parameters:
+            reason: a line, more may follow.
+            trace: the whole traceback, for the page that shows it.
+        """
+        self._started.set()
+        if trace:
+            self._report(TRACE, trace)
+        self._report(FAILED, reason[:LONGEST_REPORT])
+
+    def report_watched(self, watched: dict[str, list[str]]) -> None:
+        """Tell the master what it has to watch, too: the arguments of ``FileWatcher.watch``."""
+        self._report(WATCHED, watched)
+
+    def report_leaving(self, cause: str, reason: str, *, vain: bool = False) -> None:
+        """Ask the master for a replacement; this worker serves until it is told to stop.
+
+        Parameters:
+            cause: ``MAX_REQUESTS`` or ``MAX_MEMORY``.
+            reason: in words, for the log.
+            vain: the replacement will want the same as soon as it serves.
+        """
+        self._report(LEAVING, [cause, reason, vain])
+
+    def _report(self, kind: str, value: object) -> None:
         # Without a master nobody has to be told; alive_fd says the same to the worker's loop.
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.report_fd, message)
+            os.write(self.report_fd, json.dumps([kind, value]).encode() + b"\n")
+
+    def end_with_master(self) -> None:
+        """End this process at once if the master goes while it starts.
+
+        Once it serves, its loop sees to that. An app that hangs must not live on without anybody
+        who knows it.
+        """
+        while not self._started.wait(LOOK_SECONDS):
+            if select.select([self.alive_fd], [], [], 0)[0]:
+                flush_output()
+                os._exit(1)
 
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that a new program needs under the same numbers."""
@@ -94,7 +160,9 @@ class WorkerSeat:
             "master": os.getpid(),
             "slot": self.slot,
             "workers": self.workers,
-            "reloading": int(self.reloading),
+            "cause": self.cause,
+            "held": self.held,
+            "jobs": self.jobs,
             "listeners": [listener.fileno() for listener in self.sockets],
             "alive": self.alive_fd,
             "report": self.report_fd,
@@ -117,6 +185,7 @@ def seat_from_environment() -> WorkerSeat | None:
     text = os.environ.pop(SEAT_VARIABLE, None)
     if text is None:
         return None
+    _take_stderr_back()
     try:
         return _parse_seat(text)
     except (ValueError, TypeError, OverflowError, OSError, ConfigError) as exc:
@@ -126,12 +195,23 @@ def seat_from_environment() -> WorkerSeat | None:
         ) from exc
 
 
+def _take_stderr_back() -> None:
+    """Under ``--devel`` the master hears what a program says until it has its seat."""
+    kept = os.environ.pop(STDERR_VARIABLE, "")
+    if kept:
+        flush_output()
+        os.dup2(int(kept), 2)
+        os.close(int(kept))
+
+
 def _parse_seat(text: str) -> WorkerSeat:
     facts = json.loads(text)
     if not isinstance(facts, dict) or sorted(facts) != sorted(SEAT_FACTS):
         raise ValueError(f"not a JSON object of {', '.join(SEAT_FACTS)}")
-    *numbers, memory_fd, listeners, udp = (facts[name] for name in SEAT_FACTS)
-    master, slot, workers, reloading, alive_fd, report_fd = numbers
+    *numbers, memory_fd, listeners, udp, cause, held, jobs = (facts[name] for name in SEAT_FACTS)
+    master, slot, workers, alive_fd, report_fd = numbers
+    if cause not in CAUSES or not isinstance(held, dict):
+        raise ValueError("its cause is none, or no settings are held")
     for descriptors in (listeners, udp):
         numbers += descriptors if isinstance(descriptors, list) else [None]
     numbers += [] if memory_fd is None else [memory_fd]
@@ -149,7 +229,16 @@ def _parse_seat(text: str) -> WorkerSeat:
 
         udp = adopt_seat(udp)
     return WorkerSeat(
-        slot, sockets, alive_fd, report_fd, workers, bool(reloading), memory_fd, udp or None
+        slot,
+        sockets,
+        alive_fd,
+        report_fd,
+        workers,
+        cause,
+        memory_fd,
+        udp or None,
+        held,
+        jobs is True,
     )
 
 
@@ -157,18 +246,20 @@ def occupy(seat: WorkerSeat, serve_worker: Callable[[WorkerSeat], int], name: st
     """Turn this process into a worker and end it with the exit code of ``serve_worker``.
 
     Parameters:
-        name: ``Settings.name``; the process is titled ``<name>:w<slot>``.
+        name: ``Settings.name``; the process is titled ``<name>:w<slot>`` or ``<name>:jobs``.
 
     Sets ``SKITAI_WORKERS`` and ``SKITAI_WORKER_ID`` for the app. ``atexit`` functions don't run:
     in a forked worker they belong to the master.
     """
     code = 1
     try:
-        setproctitle(f"{service_name(name)}:w{seat.slot}")
+        setproctitle(f"{service_name(name)}:{seat.title}")
         os.environ["SKITAI_WORKERS"] = str(seat.workers)
-        os.environ["SKITAI_WORKER_ID"] = str(seat.slot)
+        if not seat.jobs:
+            os.environ["SKITAI_WORKER_ID"] = str(seat.slot)
         os.environ.pop(notify.SOCKET_VARIABLE, None)  # the master speaks for the service
         _leave_signals_to_master()
+        threading.Thread(target=seat.end_with_master, name="skitai-start", daemon=True).start()
         code = serve_worker(seat)
     except SystemExit as exc:
         code = _exit_code(exc)

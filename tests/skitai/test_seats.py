@@ -19,8 +19,8 @@ def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def seat_text(changes: dict[str, Any]) -> str:
     seat: dict[str, Any] = {
-        "master": os.getppid(), "slot": 0, "workers": 1, "reloading": 0, "alive": 0, "report": 1,
-        "memory": None, "listeners": [], "udp": [],
+        "master": os.getppid(), "slot": 0, "workers": 1, "alive": 0, "report": 1,
+        "memory": None, "listeners": [], "udp": [], "cause": "start", "held": {},
     }  # fmt: skip
     return json.dumps({**seat, **changes})
 
@@ -43,6 +43,8 @@ def seat_text(changes: dict[str, Any]) -> str:
         ({"alive": 987654}, "Bad file descriptor"),
         ({"alive": 10**30}, "too large"),
         ({"memory": "a"}, "not all values are numbers"),
+        ({"cause": "whim"}, "its cause is none"),
+        ({"held": 1}, "no settings are held"),
     ],
 )
 def test_a_seat_that_no_master_made_is_refused(
