@@ -24,12 +24,12 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 EXTRAS = set(
     re.findall(
-        r"^([a-z]+) = \[",
+        r"^([a-z0-9]+) = \[",
         PYPROJECT.partition("[project.optional-dependencies]")[2].partition("\n[")[0],
         re.MULTILINE,
     )
 )
-DEV_TOOLS = ("mypy", "pytest", "ruff")
+DEV_TOOLS = ("build", "mypy", "pytest", "ruff")
 
 
 def problems(block: Block) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _make(words: list[str]) -> str:
 
 def _pip(words: list[str]) -> str:
     text = " ".join(words)
-    named = {name for names in re.findall(r"\[([a-z,]+)\]", text) for name in names.split(",")}
+    named = {name for names in re.findall(r"\[([a-z0-9,]+)\]", text) for name in names.split(",")}
     if words[:1] != ["install"]:
         return "only pip install is checked here"
     return f"no extra {sorted(named - EXTRAS)[0]}" if named - EXTRAS else ""

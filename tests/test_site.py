@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
+import doc_shell
 import pytest
 from doc_page import PAGES, ROOT
 
@@ -167,6 +169,20 @@ def test_every_public_name_has_a_docstring_and_types(page):
                     and parameter.name not in ("self", "cls")
                 ]
     assert (bare, untyped) == ([], [])
+
+
+def test_every_extra_is_in_the_table_of_the_installation():
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z0-9]+)` \|", text, re.MULTILINE)) == doc_shell.EXTRAS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_are_small_and_have_a_text(page):
+    for text, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        picture = page.parent / target
+        assert text, target
+        assert picture.suffix in (".png", ".svg"), target
+        assert 0 < picture.stat().st_size < 200_000, target
 
 
 def test_every_constant_is_explained():
