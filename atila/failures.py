@@ -6,12 +6,10 @@ only logged.
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from atila.debug_page import render_debug_page
 from atila.errors import HTTPError
 from atila.results.heads import head_of
 from skitai.server.error_page import error_fields, render_error, wants_html
@@ -75,13 +73,14 @@ def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> Non
         return
     accept = exchange.request.headers.get("accept", "")
     shown = shown_cause(error, crash)
+    added: Fields = []
     if shown is not None and was.app.debug:
-        content_type, body = _render_debug(was, error, shown, accept)
+        content_type, body, added = _render_debug(was, error, shown, accept)
     else:
         content_type, body = render_error(error, accept)
     if (exposure := was.app.exposure) is not None:
         body = exposure.add_to_error(was, content_type, body)
-    fields = kept_fields(was, crash)
+    fields = [*(kept_fields(was, crash) or ()), *added] or None
     exchange.respond(Head(error.code, content_type, fields, reason=error.reason), body)
 
 
@@ -127,12 +126,13 @@ def as_http_error(exc: BaseException) -> HTTPError | None:
     return None
 
 
-def _render_debug(was: Was, error: HTTPError, exc: BaseException, accept: str) -> tuple[str, bytes]:
+def _render_debug(
+    was: Was, error: HTTPError, exc: BaseException, accept: str
+) -> tuple[str, bytes, Fields]:
+    from atila.debugging.error_page import render_error_page, traceback_lines  # only for --devel
+
     if wants_html(accept):
-        page = render_debug_page(error, exc, was.exchange.request)
-        return "text/html; charset=utf-8", page.encode("utf-8", "replace")
+        return "text/html; charset=utf-8", *render_error_page(was, error, exc)
     fields: dict[str, Any] = error_fields(error)
-    fields["traceback"] = [
-        line.rstrip() for line in traceback.format_exception(type(exc), exc, exc.__traceback__)
-    ]
-    return "application/json", orjson.dumps(fields)
+    fields["traceback"] = traceback_lines(was, exc)
+    return "application/json", orjson.dumps(fields), []

@@ -18,7 +18,7 @@ from skitai.upstream.kinds import DB_SQLITE3, DJANGO, KINDS, PROTO_HTTP, PROTO_W
 from skitai.upstream.members import parse_member, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from skitai.upstream.interface import Member
@@ -154,6 +154,9 @@ class Aliases:
 
     def __len__(self) -> int:
         return len(self._aliases)
+
+    def __iter__(self) -> Iterator[Alias]:
+        return iter(list(self._aliases.values()))
 
 
 def define(

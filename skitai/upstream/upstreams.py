@@ -63,6 +63,7 @@ class Upstreams:
         cache: results.
 
     Attributes:
+        aliases: of the service.
         threads, processes: executors of ``was.Thread`` and ``was.Process``.
     """
 
@@ -78,7 +79,7 @@ class Upstreams:
         self.loop = loop
         self.shared = shared
         self.cache = cache
-        self._aliases = aliases
+        self.aliases = aliases
         self._locks = locks
         self._executors = executors
         self.threads: ThreadExecutor = executors.threads()
@@ -179,7 +180,7 @@ class Upstreams:
 
     def mounted(self, name: str) -> tuple[Alias, Place]:
         """An alias of the service, for a mount. Raises ``UnknownAlias``."""
-        alias = self._aliases.find(name)
+        alias = self.aliases.find(name)
         place = self._places.get(alias)
         if place is None:
             place = self._places.setdefault(alias, _place_of(alias))
@@ -239,7 +240,7 @@ class Upstreams:
     def _find(self, owner: Owner, reference: str) -> tuple[Place, str]:
         """The place of an alias, which may be one of the app alone, and what follows its name."""
         name, path = parse_reference(reference)
-        alias = self._aliases.find(name, owner.aliases)
+        alias = self.aliases.find(name, owner.aliases)
         place = self._places.get(alias)
         if place is None:
             place = self._places.setdefault(alias, _place_of(alias))
@@ -255,7 +256,7 @@ class Upstreams:
             place = self._known(key) or self._remember(key, grpc_place(member.name, [member]))
             return place, path
         name, path = parse_reference(base)
-        alias = self._aliases.find(name, owner.aliases)
+        alias = self.aliases.find(name, owner.aliases)
         if alias.kind != PROTO_HTTP:
             raise TypeError(
                 f"@{name} is no service: define it with skitai.PROTO_HTTP or PROTO_HTTPS"

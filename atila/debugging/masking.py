@@ -1,0 +1,178 @@
+"""What must not be shown: values with the names of secrets, and known secrets inside of others.
+
+All pages of this room, and the traceback in JSON, hand their texts through a ``Masker``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atila.app import Atila
+
+MASK = "********"
+MIN_SENT = 8  # the same for what clients send, and for values of variables
+MAX_SENT = 4096
+MIN_SECRET = 6  # characters: shorter ones, such as "pass", are words of other texts
+
+# Anywhere in a name that is written in one.
+_PARTS = (
+    *("password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "securekey"),
+    *("authoriz", "authentic", "cookie", "credential", "private", "signature", "session"),
+    *("bearer", "encryptionkey", "accesskey"),
+)
+# A word of its own in a name.
+_WORDS = frozenset(
+    ("pass", "pw", "pwd", "key", "keys", "auth", "sid", "jwt", "otp", "ott", "pin", "cvv", "salt")
+    + ("csrf", "xsrf", "creds", "dsn")
+)
+# Keys that open nothing.
+_PLAIN = re.compile(r"(primary|foreign|public|sort|group|partition|composite)[_-]?keys?$", re.I)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_NAME = r"[\w.-]*[A-Za-z][\w.-]*"
+_VALUE = r"b?\"(?:[^\"\\\n]|\\.)*\"|b?'(?:[^'\\\n]|\\.)*'"
+# name=value, and 'name': value
+_PAIR = re.compile(
+    rf"(?P<name>{_NAME})(?P<mark>=(?!=))(?P<value>{_VALUE}|[^\s,;&)\]}}>\"'=]+)"
+    rf"|(?P<quote>[\"'])(?P<key>{_NAME})(?P=quote)(?P<colon>\s*:\s*)"
+    rf"(?P<other>{_VALUE}|[^\s,;&)\]}}\"'{{\[(]+)"
+)
+_CODE_PAIR = re.compile(rf"(?P<name>{_NAME})[\"']?\]?\s*(?:=(?!=)|:)\s*[ruRU]?(?P<value>{_VALUE})")
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://[^\s/:@\"']{0,200}:)(?P<value>[^\s/@\"']{1,500})@", re.I
+)
+_WORDY = re.compile(r"[A-Za-z_ .-]+|\d{1,9}")
+_HARMLESS = (type(None), bool)
+
+
+def is_secret(name: object) -> bool:
+    """Whether a value of this name (of a variable, field, header or key) must not be shown."""
+    if isinstance(name, bytes):
+        name = name[:200].decode("latin-1")
+    if not isinstance(name, str):
+        return False
+    name = str.__str__(name[:200])
+    if _PLAIN.search(name):
+        return False
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    if any(part in plain for part in _PARTS):
+        return True
+    return any(word.lower() in _WORDS for word in _WORD.findall(name))
+
+
+def is_shown(value: object) -> bool:
+    """Whether a value tells nothing, whatever its name is: None, True, False, empty ones, code."""
+    if type(value) in _HARMLESS:
+        return True
+    if type(value) in (str, bytes, list, tuple, dict, set):
+        return not value
+    return type(value).__name__ in ("function", "builtin_function_or_method", "module", "type")
+
+
+def is_telling(value: str) -> bool:
+    """Whether a secret can be looked for in other texts: it is no word that they have anyway."""
+    return MIN_SENT <= len(value) <= MAX_SENT and _WORDY.fullmatch(value) is None
+
+
+class Masker:
+    """Takes secrets out of texts.
+
+    Parameters:
+        secrets: values that are never shown, wherever they turn up.
+        sent: the same of a request and of variables.
+
+    Attributes:
+        longest: characters of the longest of them, in any form.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), sent: Iterable[str] = ()) -> None:
+        known = _forms(secrets, MIN_SECRET) | _forms(filter(is_telling, sent), MIN_SENT)
+        self.longest = max(map(len, known), default=0)
+        self._known = _any_of(known)
+
+    def known(self, text: str) -> str:
+        """The text without known secrets and the passwords of URLs."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        if "://" in text:
+            text = _CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text)
+        return text
+
+    def text(self, text: str) -> str:
+        """The text without known secrets, and without what is given to names of secrets."""
+        return _PAIR.sub(_hide_pair, self.known(text))
+
+    def code(self, line: str) -> str:
+        """A line of source without known secrets and literals for secrets; it keeps its length."""
+        if self._known is not None:
+            line = self._known.sub(_stars, line)
+        line = _CREDENTIALS.sub(
+            lambda found: f"{found['scheme']}{'*' * len(found['value'])}@", line
+        )
+        return _CODE_PAIR.sub(_hide_literal, line)
+
+
+def _forms(secrets: Iterable[str], least: int) -> set[str]:
+    """Secrets as they are written in texts, URLs and literals."""
+    forms: set[str] = set()
+    for secret in secrets:
+        if len(secret) < least:
+            forms.add(f":{secret}@")  # as in an address
+        else:
+            literal = repr(secret)[1:-1]
+            forms |= {secret, literal, literal.replace("'", "\\'")}
+            forms |= {quote(secret, ""), quote_plus(secret)}
+    return forms
+
+
+def _any_of(forms: set[str]) -> re.Pattern[str] | None:
+    ordered = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, ordered))) if forms else None
+
+
+def _stars(found: re.Match[str]) -> str:
+    return "*" * len(found[0])
+
+
+def _hide_pair(found: re.Match[str]) -> str:
+    if found["name"] is not None:
+        name, head, value = found["name"], f"{found['name']}{found['mark']}", found["value"]
+    else:
+        mark, name, value = found["quote"], found["key"], found["other"]
+        head = f"{mark}{name}{mark}{found['colon']}"
+    if value in ("None", "True", "False", "''", '""') or not is_secret(name):
+        return found[0]
+    return f"{head}{MASK}"
+
+
+def _hide_literal(found: re.Match[str]) -> str:
+    value = found["value"]
+    if not is_secret(found["name"]) or len(value.lstrip("b")) <= 2:
+        return found[0]
+    start = found.start("value") - found.start()
+    skip = 2 if value[0] == "b" else 1
+    hidden = value[:skip] + "*" * (len(value) - skip - 1) + value[-1]
+    return found[0][:start] + hidden + found[0][start + len(value) :]
+
+
+def secrets_of(app: Atila) -> list[str]:
+    """What an app must not show: its keys, passwords of aliases and those in the environment."""
+    found: list[Any] = [app.securekey, app.opaque]
+    found += [value for name, value in app.config.items() if is_secret(name)]
+    upstreams = app.peers.upstreams
+    for aliases in (app.aliases, None if upstreams is None else upstreams.aliases):
+        for alias in aliases or ():
+            found += [member.password for member in alias.members]
+    if isinstance(app.users, dict):
+        for account in list(app.users.values()):
+            given = account[:1] if isinstance(account, (list, tuple)) else [account]
+            found += [each for each in given if isinstance(each, str)]
+    # Short values of the environment, e.g. SESSION=2, are words of other texts.
+    found += [v for name, v in os.environ.items() if len(v) >= 8 and is_secret(name)]
+    texts = (value.decode("latin-1") if isinstance(value, bytes) else value for value in found)
+    return [text for text in texts if isinstance(text, str)]
