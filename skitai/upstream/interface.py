@@ -39,7 +39,9 @@ class Member:
     @property
     def name(self) -> str:
         """For messages: never with the password."""
-        return f"{self.host}:{self.port}/{self.path.lstrip('/')}" if self.host else self.path
+        if not self.host:
+            return self.path
+        return f"{self.host}:{self.port}/{self.path.lstrip('/')}".rstrip("/")
 
 
 class Backend(Protocol):

@@ -148,9 +148,9 @@ def test_upstreams_are_seen(service, launch):
     caller.get("/called")
     assert caller.get("/broken").status_code == 502
     found = figures(caller)
-    assert found["skitai_upstream_up", "@upstream", f"127.0.0.1:{service.port}/"] == 1
-    assert found["skitai_upstream_up", "@nobody", "127.0.0.1:9/"] == 0
-    assert found["skitai_upstream_failures", "@nobody", "127.0.0.1:9/"] == 1
+    assert found["skitai_upstream_up", "@upstream", f"127.0.0.1:{service.port}"] == 1
+    assert found["skitai_upstream_up", "@nobody", "127.0.0.1:9"] == 0
+    assert found["skitai_upstream_failures", "@nobody", "127.0.0.1:9"] == 1
 
 
 def test_a_worker_that_ends_is_not_healthy(launch):
