@@ -94,7 +94,7 @@ def _source(path: Path) -> str:
         lexer = TextLexer()
     text = path.read_text(encoding="utf-8", errors="replace")
     formatter = HtmlFormatter(linenos="inline", lineanchors="line", wrapcode=True)
-    return highlight(text, lexer, formatter)
+    return str(highlight(text, lexer, formatter))
 
 
 def _style() -> str:
