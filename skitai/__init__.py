@@ -117,7 +117,9 @@ __all__ = [
     "add_option",
     "addlu",
     "alias",
+    "background_task",
     "config_executors",
+    "cron",
     "deflu",
     "enable_file_logging",
     "enable_forward",
@@ -139,6 +141,7 @@ __all__ = [
     "register_g",
     "register_states",
     "run",
+    "sched",
     "set_access_log_path",
     "set_max_rcache",
     "set_smtp",
@@ -167,6 +170,9 @@ options = _service.options
 add_option = options.add_option
 get_option = options.get_option
 config_executors = _service.config_executors
+background_task = _service.schedules.background_task
+cron = _service.schedules.cron
+sched = _service.schedules.sched
 enable_file_logging = _service.logs.enable_file_logging
 set_access_log_path = _service.logs.set_access_log_path
 log_off = _service.logs.log_off

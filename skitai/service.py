@@ -34,6 +34,7 @@ from skitai.options import (
 )
 from skitai.own_options import OwnOptions
 from skitai.preference import Place, Preference
+from skitai.schedules.declarations import Schedules
 from skitai.script import (
     MISCONFIGURED,
     current_directory,
@@ -78,6 +79,7 @@ class Service:
         configured: settings that functions such as `enable_ssl` have made.
         smtp: the server for mail; None when there is none.
         logs: what the script says of log files.
+        schedules: background tasks and jobs at times.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -96,6 +98,7 @@ class Service:
         self._directory = directory
         self.started_in = current_directory()
         self._ran = False
+        self.schedules = Schedules(lambda: self.directory, lambda: not self._ran)
         self.static_disabled = False
 
     # Places and environment

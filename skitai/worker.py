@@ -215,7 +215,7 @@ class Worker:
             observer.start(servers[0])
         if self._mailer is not None:
             self._mailer.start()
-        self._seat.report_ready()
+        self._seat.report_ready(has_jobs=len(self._service.schedules) > 0)
         await self._stop.wait()
         if self._mailer is not None:
             self._mailer.stop(0)  # what is under way has until the end

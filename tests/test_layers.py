@@ -58,12 +58,14 @@ ROOMS: dict[str, set[str]] = {
         "tasks", "upstream", "server", "handlers", "mail", "monitoring", "mounts", "places",
     },
     "supervisor": {"errors", "config", "log", "net"},
+    "schedules": {"errors", "config", "log", "stores", "executors", "supervisor"},
     "starting": {
         "errors", "log", "config", "options", "importer", "privileges", "script", "targets",
     },
     "service": {
         "errors", "log", "config", "options", "own_options", "importer", "privileges", "script",
-        "mail", "preference", "starting", "targets", "stores", "executors", "upstream", "mounts",
+        "mail", "preference", "schedules", "starting", "targets", "stores", "executors", "upstream",
+        "mounts",
     },
     "testing": {"errors"},
     "commands": {
@@ -78,6 +80,8 @@ ROOMS: dict[str, set[str]] = {
 COMPOSITION = {
     ("starting", "commands"),
     ("starting", "net"),
+    ("starting", "schedules"),
+    ("starting", "stores"),
     ("starting", "supervisor"),
     ("starting", "worker"),
     ("skitai", "testing"),

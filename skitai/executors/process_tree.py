@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 ROUNDS = 10
 FIRST_LOOK = 0.005  # seconds
@@ -56,6 +56,10 @@ class Leash:
         with contextlib.suppress(OSError):
             self._set_flags(0)
         os.close(self.descriptor)
+        os.close(self._hand)
+
+    def drop(self) -> None:
+        """In a forked child: keep what its group needs, and leave the other end to the parent."""
         os.close(self._hand)
 
     def _set_flags(self, flags: int) -> None:
@@ -183,7 +187,22 @@ def freeze(leader: int) -> Tree:
     return tree
 
 
-def kill_tree(process: subprocess.Popen[bytes], patience: float = 0.0) -> None:
+class Leader(Protocol):
+    """A child of this process that leads a session; ``subprocess.Popen`` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, None until it was reaped."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Reap it."""
+
+
+def kill_tree(process: Leader, patience: float = 0.0) -> None:
     """End a process and all that it started, and reap it; blocks for about ``patience`` seconds.
 
     Parameters:

@@ -1,0 +1,217 @@
+"""Background tasks and jobs of real services."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from live_service import eventually, write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+
+APP = """
+    import asyncio
+    import os
+    import sys
+    import skitai
+    from atila import Atila
+
+    app = Atila (__name__)
+    skitai.register_g ("ticks")
+
+    @app.route ("/ticks")
+    def ticks (was):
+        return str (skitai.g.ticks)
+
+    def tick ():
+        skitai.g.delta ("ticks", 1)
+        print ("it is", os.getpid ())
+
+    async def broken ():
+        await asyncio.sleep (0)
+        raise ValueError ("no such thing")
+
+    if __name__ == "__main__":
+        skitai.mount ("/", app)
+        JOBS
+        skitai.run (name = "jobs-test")
+"""
+TASK = """
+    import os
+    import subprocess
+    import sys
+    import time
+
+    subprocess.Popen (["sleep", "1000"])
+    print ("WORD from", os.getpid (), *sys.argv [1:])
+    time.sleep (1000)
+"""
+
+
+def project(jobs: str, word: str = "first") -> dict[str, str]:
+    return {"serve.py": APP.replace("JOBS", jobs), "task.py": TASK.replace("WORD", word)}
+
+
+def living(folder: Path) -> list[psutil.Process]:
+    """All processes that run in a folder, whatever group or session they are in."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(folder):
+                found.append(process)
+    return found
+
+
+def tasks(folder: Path) -> list[int]:
+    found = []
+    for process in living(folder):
+        with contextlib.suppress(psutil.Error, OSError):
+            if "task.py" in process.cmdline():
+                found.append(process.pid)
+    return found
+
+
+def keeper(folder: Path) -> int:
+    for process in living(folder):
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.cmdline()[:1] == ["jobs-test:jobs"]:
+                return process.pid
+    return 0
+
+
+def test_a_task_runs_once_beside_three_workers_and_again_when_it_dies(launch):
+    service = launch(
+        project(
+            "skitai.background_task ('mirror', 'task.py --level 3'); "
+            "skitai.cron ('@reboot', 'echo hello; exit 3', name = 'greet')"
+        ),
+        workers=3,
+    )
+    first = int(service.wait_for_log(r"mirror: first from (\d+) --level 3")[1])
+    service.wait_for_log(r"\[error:jobs\] job greet failed, it ended with exit code 3 after")
+    assert "greet: hello" in service.log()
+    assert tasks(service.folder) == [first]
+    os.kill(first, signal.SIGKILL)
+    service.wait_for_log(r"job mirror was killed by SIGKILL after .*: it is started again at once")
+    second = int(
+        eventually(
+            lambda: re.findall(rf"mirror: first from (?!{first}\b)(\d+)", service.log()),
+            "another process",
+        )[0]
+    )
+    assert tasks(service.folder) == [second]
+    sleeps = [each for each in living(service.folder) if each.name() == "sleep"]
+    assert len(sleeps) == 1, "what the first one had started was left"
+
+    # A reload brings new code, of the script too; what runs at the start doesn't run again.
+    write_files(
+        service.folder,
+        project(
+            "skitai.background_task ('mirror', 'task.py --level 4'); "
+            "skitai.cron ('@reboot', 'echo hello', name = 'greet'); "
+            "skitai.sched (0.1, tick)",
+            "second",
+        ),
+    )
+    service.send(signal.SIGHUP)
+    third = int(service.wait_for_log(r"mirror: second from (\d+) --level 4")[1])
+    service.wait_for_log(r"job mirror was stopped")
+    service.wait_for_log(r"tick: it is \d+")
+    assert tasks(service.folder) == [third]
+    assert service.log().count("greet: hello") == 1
+    service.close()
+    assert living(service.folder) == []
+    assert service.wait() == 0
+
+
+def test_jobs_run_by_the_second_once_share_g_and_their_failures_are_logged(launch):
+    service = launch(
+        project(
+            "skitai.sched (0.1, tick); skitai.sched (0.2, broken); "
+            "skitai.sched (0.2, ['sleep', '1000'], name = 'slow', timeout = 0.5); "
+            "skitai.sched (0.1, 'sleep 0.3', name = 'queued', overlap = 'queue'); "
+            "skitai.sched (0.1, 'sleep 0.35', name = 'allowed', overlap = 'allow', jitter = 0.01)"
+        ),
+        workers=2,
+    )
+    service.wait_for_log(r"job slow has not ended within 0.5 s, and was ended")
+    service.wait_for_log(r"\[warning:jobs\] job slow still runs: this time .* it is left out")
+    service.wait_for_log(r"job broken failed, it ended with exit code 1 .*; its last output was\n"
+                         r"  Traceback [^[]*ValueError: no such thing")  # fmt: skip
+    eventually(lambda: int(service.get("/ticks").text) > 3, "ticks in the shared memory")
+    eventually(lambda: service.log().count("job queued ended") > 2, "queued runs")
+    overlaps = re.sub(r"job allowed begins|job allowed ended", r"\n\g<0>\n", service.log())
+    steps = [
+        1 if "begins" in line else -1
+        for line in overlaps.splitlines()
+        if line in ("job allowed begins", "job allowed ended")
+    ]
+    assert max(sum(steps[:end]) for end in range(len(steps))) > 1
+    queued = re.findall(r"job queued (begins|ended)", service.log())
+    assert all(one != other for one, other in zip(queued, queued[1:], strict=False))
+    began = service.log().count("job tick begins")
+    assert began - int(service.get("/ticks").text) <= 1, "not by every worker"
+
+
+@pytest.mark.parametrize("devel", [False, True])
+def test_nothing_is_left_of_a_master_that_was_killed(launch, devel):
+    service = launch(project("skitai.background_task ('mirror', 'task.py')"), devel=devel)
+    service.wait_for_log(r"mirror: first from (\d+)")
+    service.send(signal.SIGKILL)
+    eventually(lambda: living(service.folder) == [], "the end of all processes")
+
+
+def test_tasks_end_with_a_killed_process_of_jobs_and_begin_anew(launch):
+    service = launch(
+        project("skitai.background_task ('mirror', 'task.py'); skitai.sched (0.1, tick)")
+    )
+    first = int(service.wait_for_log(r"mirror: first from (\d+)")[1])
+    os.kill(eventually(lambda: keeper(service.folder), "the process of jobs"), signal.SIGKILL)
+    service.wait_for_log(
+        r"\[error:m\] the process of jobs \(pid \d+\) was killed by SIGKILL: another one is started"
+    )
+    second = int(service.wait_for_log(rf"mirror: first from (?!{first}\b)(\d+)")[1])
+    eventually(lambda: tasks(service.folder) == [second], "the end of the first task")
+    ticks = int(service.get("/ticks").text)
+    eventually(lambda: int(service.get("/ticks").text) > ticks, "ticks go on")
+    assert service.get("/ticks").status_code == 200
+
+
+def test_a_job_that_runs_at_a_reload_ends_in_peace_and_does_not_overlap(launch, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job = f"skitai.sched (0.1, 'cat {gate}', name = 'long')"
+    service = launch(project(job))
+    service.wait_for_log(r"job long begins")
+    service.send(signal.SIGHUP)
+    service.wait_for_log(r"reloaded: generation 1")
+    eventually(
+        lambda: service.log().partition("reloaded: generation 1")[2].count("job long still runs"),
+        "the new process of jobs, which leaves a run out",
+    )
+    assert service.log().count("job long begins") == 1
+    with open(gate, "w") as opened:
+        opened.write("in peace\n")
+    service.wait_for_log(r"long: in peace")
+    service.wait_for_log(r"job long ended after")
+    eventually(lambda: service.log().count("job long begins") == 2, "the next run")
+
+
+def test_a_stubborn_task_is_killed_after_its_time(launch):
+    service = launch(
+        project("skitai.background_task ('deaf', 'trap \"\" TERM; echo deaf; sleep 1000; sleep 9', "
+                "stop_timeout = 0.2)")
+    )  # fmt: skip
+    service.wait_for_log(r"deaf: deaf")
+    service.close()
+    assert service.wait() == 0
+    assert living(service.folder) == []
+    assert "job deaf was stopped, it was killed by SIGKILL" in service.log()
