@@ -147,7 +147,7 @@ def _file(text: str, home: Path | None) -> str:
 
 
 def _slash_form(tail: str, found: dict[str, str | None], has_user: bool) -> str:
-    """Take user and password out of ``database/user/pass``; what is left is the database."""
+    """Take user and password out of ``database/user/pass``; the database is left, as written."""
     database, *credentials = tail.split("/")
     if credentials and has_user:
         raise ValueError("it has a user before '@' and more after the database: keep one of them")
@@ -157,7 +157,7 @@ def _slash_form(tail: str, found: dict[str, str | None], has_user: bool) -> str:
         )
     for name, value in zip(("user", "password"), credentials, strict=False):
         found[name] = _decode(value)
-    return _decode(database)
+    return database
 
 
 def _database_number(tail: str) -> str:

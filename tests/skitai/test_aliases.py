@@ -51,6 +51,7 @@ def only(ctype: str, text: str, **options: Any) -> Member:
         ("user:pass@localhost/mydb", Member("localhost", 5432, "mydb", "user", "pass")),
         ("user@db-1.example.com:5433/mydb", Member("db-1.example.com", 5433, "mydb", "user")),
         ("asda:1231@127.0.0.1:5432/mydb 20", Member("127.0.0.1", 5432, "mydb", "asda", "1231", 20)),
+        ("h/50%2525", Member("h", 5432, "50%25")),
         ("a%40b:p%3A%2F%40%20%25@h/d", Member("h", 5432, "d", "a@b", "p:/@ %")),
         ("u:p:q@r@h/d", Member("h", 5432, "d", "u", "p:q@r")),
         ("u:@h/d", Member("h", 5432, "d", "u", "")),
