@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import sys
+import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,7 @@ from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
 from skitai.log import reopen
 from skitai.mail.mailer import Mailer
+from skitai.monitoring.limits import Limits
 from skitai.mounts import in_order
 from skitai.net.certificates import doubt_about, make_context
 from skitai.net.openings import split_listeners
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from skitai.config import Settings
+    from skitai.devel.refresher import Refresher
     from skitai.handlers.interface import Endpoint
     from skitai.monitoring.observer import Observer
     from skitai.mounts import Mount, StaticMount
@@ -136,7 +139,8 @@ def serve(service: Service, settings: Settings, seat: WorkerSeat, credentials: C
     try:
         return uvloop.new_event_loop().run_until_complete(worker.run())
     except SkitaiError as exc:
-        seat.report_failed(explain(exc))
+        trace = "".join(traceback.format_exception(exc.__cause__ or exc)) if settings.devel else ""
+        seat.report_failed(explain(exc), trace)
         return 2
     finally:
         worker.unload()
@@ -186,6 +190,8 @@ class Worker:
         self._upstreams: Upstreams | None = None
         self._mailer: Mailer | None = None
         self._observer: Observer | None = None
+        self._limits = Limits(settings, seat.report_leaving)
+        self._refresher: Refresher | None = None
 
     async def run(self) -> int:
         """Load the apps, listen, report readiness, wait, drain."""
@@ -199,6 +205,7 @@ class Worker:
         bus = Bus(loop)
         peers = self._make_peers(loop, bus)
         observer = self._observer = self._observe(loop)
+        refresher = self._refresher = self._refresh(loop)
         await self._load_apps(peers)
         dispatcher = self._build()
         for mount in self._loaded:
@@ -215,8 +222,14 @@ class Worker:
             observer.start(servers[0])
         if self._mailer is not None:
             self._mailer.start()
+        if settings.devel:
+            self._report_watched()
         self._seat.report_ready(has_jobs=len(self._service.schedules) > 0)
+        self._limits.start(loop)
         await self._stop.wait()
+        self._limits.stop()
+        if refresher is not None:
+            refresher.close()
         if self._mailer is not None:
             self._mailer.stop(0)  # what is under way has until the end
         if http3 is not None:
@@ -294,8 +307,12 @@ class Worker:
         forward = Forward(settings.fws_to, settings.fws_domain)
         dispatch = forward.guard(dispatch)
         recorder: Recorder | None = self._access_log
+        dispatch = self._limits.guard(dispatch)
         if self._observer is not None:
             dispatch, recorder = self._observer.guard(dispatch), self._observer.recorder
+        if self._refresher is not None:
+            dispatch = self._refresher.guard(dispatch)
+            recorder = self._refresher.quiet(recorder)
         main = Server(loop, settings, dispatch, recorder, tls)
         if settings.hsts:
             main.add_common_field("Strict-Transport-Security", f"max-age={settings.hsts}")
@@ -348,8 +365,26 @@ class Worker:
         assert self._upstreams is not None
         return Observer(
             settings, loop, self._pool, self._upstreams, self._service.locks.memory, seat.slot,
-            seat.reloading, self._access_log,
+            seat.cause, self._access_log,
         )  # fmt: skip
+
+    def _refresh(self, loop: asyncio.AbstractEventLoop) -> Refresher | None:
+        """Pages that follow what is saved, under ``--devel``."""
+        if not (self._settings.devel and self._settings.devel_refresh):
+            return None
+        from skitai.devel.refresher import Refresher
+
+        return Refresher(loop, self._seat.report_fd)
+
+    def _report_watched(self) -> None:
+        from skitai.devel.watched import find_watched
+
+        around = self._look_around()
+        statics = [str(static.path) for static in around.statics]
+        apps = [mount.app for mount in self._loaded]
+        sources = self._service.source_directories()
+        media = map(str, around.media)
+        self._seat.report_watched(find_watched(sources, statics, media, apps))
 
     def _reopen_logs(self) -> None:
         reopen()

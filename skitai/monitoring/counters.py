@@ -8,7 +8,6 @@ nothing counted twice.
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
 import orjson
@@ -40,8 +39,10 @@ LONGEST_SNAPSHOT = BLOCK_BYTES - SNAPSHOT_AT
 PLACES = range(BLOCKS_AT + BLOCK_BYTES, BLOCKS_AT + BLOCKS * BLOCK_BYTES, BLOCK_BYTES)
 
 # Words of the first block, which is of the service.
-STARTS, RESTARTS, RELOADS = 8, 9, 10
+RELOADS = 10
 TAKEN = 11  # how many blocks were ever taken: to read others would cost memory
+RESTARTS = {"died": 12, "max_requests": 13, "max_memory": 14}
+"""How often a worker was replaced, by the reason (see `skitai.supervisor.seats`)."""
 
 
 class Counters:
@@ -61,12 +62,11 @@ class Counters:
         self.at = 0
         self._place = -1  # of the block in bytes; none: nobody else sees it
 
-    def claim(self, workers: int, reloading: bool) -> None:
-        """Take a block that nobody has.
+    def claim(self, cause: str) -> None:
+        """Take a block that nobody has; count why the worker was started.
 
         Parameters:
-            workers: how many the service has. More starts than that were replacements.
-            reloading: this worker has been started by a reload.
+            cause: one of `RESTARTS` if this worker replaces a single other one.
         """
         words, first = self._all, BLOCKS_AT // 8
         with self._memory.locked(BLOCKS_AT):
@@ -79,8 +79,8 @@ class Counters:
             else:
                 log.warning("more than %d workers: this one is not in the figures", len(PLACES))
                 self.words = memoryview(bytearray(BLOCK_BYTES)).cast("q")
-            if not reloading:
-                words[first + (STARTS if words[first + STARTS] < workers else RESTARTS)] += 1
+            if cause in RESTARTS:
+                words[first + RESTARTS[cause]] += 1
 
     def reloaded(self) -> None:
         """The service was reloaded."""
@@ -125,21 +125,17 @@ class Counters:
         return PLACES[: self._all[BLOCKS_AT // 8 + TAKEN]]
 
     @property
-    def service(self) -> tuple[int, int]:
-        """How often workers were replaced, and the service was reloaded."""
+    def restarts(self) -> dict[str, int]:
+        """How often workers were replaced, by the reason."""
         first = BLOCKS_AT // 8
-        return self._all[first + RESTARTS], self._all[first + RELOADS]
+        return {cause: self._all[first + word] for cause, word in RESTARTS.items()}
+
+    @property
+    def reloads(self) -> int:
+        """How often the service was reloaded."""
+        return self._all[BLOCKS_AT // 8 + RELOADS]
 
     @property
     def started(self) -> float:
         """When the service started: seconds since the epoch."""
         return self._memory.started
-
-
-def memory_used() -> int:
-    """Bytes of memory that this process has in use."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):  # a system without it
-        return 0

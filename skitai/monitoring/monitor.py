@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from skitai.monitoring.counters import Counters, memory_used
+from skitai.monitoring.counters import Counters
+from skitai.monitoring.memory import memory_used
 from skitai.monitoring.meter import Meter
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class Monitor:
     Parameters:
         memory: of the service.
         worker: its name, such as ``w0``.
-        workers: how many the service has.
-        reloading: it was started by a reload.
+        cause: why it was started, see `skitai.supervisor.seats`.
         log: the request log, if there is one.
         pool, upstreams: of the worker.
     """
@@ -48,20 +48,19 @@ class Monitor:
         self,
         memory: SharedMemory,
         worker: str,
-        workers: int,
-        reloading: bool,
+        cause: str,
         log: Recorder | None,
         pool: ThreadPool | None,
         upstreams: Upstreams,
     ) -> None:
         self.counters = Counters(memory)
-        self.counters.claim(workers, reloading)
+        self.counters.claim(cause)
         self.meter = Meter(self.counters, log)
         self._worker = worker
         self._pool = pool
         self._upstreams = upstreams
         self._started = time.time()
-        self._first_after_reload = reloading and worker == "w0"
+        self._first_after_reload = cause == "reload" and worker == "w0"
         self._server: Server | None = None
         self._timer: asyncio.TimerHandle | None = None
 

@@ -30,7 +30,7 @@ class Observer:
         loop, pool, upstreams: of the worker.
         memory: of the service.
         worker: its number.
-        reloading: it was started by a reload.
+        cause: why it was started, see `skitai.supervisor.seats`.
         log: the request log, if there is one.
 
     Attributes:
@@ -45,16 +45,14 @@ class Observer:
         upstreams: Upstreams,
         memory: SharedMemory,
         worker: int,
-        reloading: bool,
+        cause: str,
         log: Recorder | None,
     ) -> None:
         self.recorder = log
         self._server: Server | None = None
         self._monitor: Monitor | None = None
         if settings.metrics_path or settings.status_path:
-            self._monitor = Monitor(
-                memory, f"w{worker}", settings.workers, reloading, log, pool, upstreams
-            )
+            self._monitor = Monitor(memory, f"w{worker}", cause, log, pool, upstreams)
             self.recorder = self._monitor.meter
         self._pages = Pages(settings, self._monitor, self._draining)
         self._watch: Watch | None = None

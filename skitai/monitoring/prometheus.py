@@ -33,7 +33,7 @@ Sample = tuple[dict[str, str], float]
 def render(monitor: Monitor) -> str:
     """All figures, summed over the workers; on the loop."""
     totals, workers = monitor.counters.totals(), monitor.workers()
-    restarts, reloads = monitor.counters.service
+    restarts = monitor.counters.restarts
     families = [
         _family("requests_total", "counter", "Requests that were answered.", _requests(totals)),
         _histogram(totals),
@@ -57,8 +57,11 @@ def render(monitor: Monitor) -> str:
                 for each in workers
             ],
         ),
-        _single("worker_restarts_total", "counter", "Workers that were replaced.", restarts),
-        _single("reloads_total", "counter", "Reloads of the service.", reloads),
+        _family(
+            "worker_restarts_total", "counter", "Workers that were replaced.",
+            [({"reason": reason}, number) for reason, number in restarts.items()],
+        ),
+        _single("reloads_total", "counter", "Reloads of the service.", monitor.counters.reloads),
         _single("stuck_functions_total", "counter", "Reports of stuck functions.", totals[STUCK]),
         _single("blocked_loops_total", "counter", "Reports of blocked loops.", totals[BLOCKED]),
         _single(

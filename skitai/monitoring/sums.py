@@ -55,7 +55,7 @@ def status_of(monitor: Monitor, now: float) -> dict[str, Any]:
         now: seconds since the epoch.
     """
     totals, workers = monitor.counters.totals(), monitor.workers()
-    restarts, reloads = monitor.counters.service
+    restarts = monitor.counters.restarts
     width = len(STATUSES)
     rows = [totals[REQUESTS + row * width :][:width] for row in range(len(METHODS))]
     return {
@@ -72,8 +72,9 @@ def status_of(monitor: Monitor, now: float) -> dict[str, Any]:
         "sent": totals[SENT],
         "stuck": totals[STUCK],
         "blocked": totals[BLOCKED],
-        "restarts": restarts,
-        "reloads": reloads,
+        "restarts": sum(restarts.values()),
+        "reasons": restarts,
+        "reloads": monitor.counters.reloads,
         "connections": connections_of(workers),
         "upstreams": upstreams_of(workers),
         "workers": workers,

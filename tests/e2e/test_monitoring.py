@@ -108,7 +108,7 @@ def test_figures_are_summed_over_workers_and_outlive_them(service):
         value for name, value in after.items() if name[0] == "skitai_requests_total"
     )
     os.kill(victim, signal.SIGKILL)
-    restarts = ("skitai_worker_restarts_total",)
+    restarts = ("skitai_worker_restarts_total", "died")
     eventually(lambda: figures(service).get(restarts) == before[restarts] + 1, "the replacement")
     service.send(signal.SIGHUP)
     eventually(lambda: figures(service)["skitai_reloads_total",] == 1, "the reload")

@@ -38,38 +38,39 @@ def in_process(function, *args):
     return child
 
 
-def count_and_die(memory, workers, reloading=False):
+def count_and_die(memory, cause):
     counters = Counters(memory)
-    counters.claim(workers, reloading)
+    counters.claim(cause)
     counters.publish({"worker": "w0", "pid": os.getpid()})
     counters.words[counters.at + SENT] += 5
     os.kill(os.getpid(), 9)
 
 
 def test_what_a_dead_worker_counted_stays_and_its_block_is_taken_again(memory):
-    for _ in range(3):
-        in_process(count_and_die, memory, 2).join()
+    for cause in ("start", "died", "max_memory"):
+        in_process(count_and_die, memory, cause).join()
     counters = Counters(memory)
-    counters.claim(2, reloading=False)
+    counters.claim("start")
     counters.words[counters.at + SENT] += 1
     assert counters.totals()[SENT] == 16
     assert counters.at == module.PLACES[0] // 8, "a block for each life of a worker"
-    assert counters.service == (2, 0), "two of four starts were replacements"
+    assert counters.restarts == {"died": 1, "max_requests": 0, "max_memory": 1}
     assert counters.snapshots() == [], "the dead are not shown"
 
 
 def test_reloads_are_no_replacements(memory):
-    in_process(count_and_die, memory, 1).join()
-    in_process(count_and_die, memory, 1, True).join()
+    in_process(count_and_die, memory, "start").join()
+    in_process(count_and_die, memory, "reload").join()
     counters = Counters(memory)
-    counters.claim(1, reloading=True)
+    counters.claim("reload")
     counters.reloaded()
-    assert counters.service == (0, 1)
+    assert set(counters.restarts.values()) == {0}
+    assert counters.reloads == 1
 
 
 def wait_and_count(memory, ready, go):
     counters = Counters(memory)
-    counters.claim(2, reloading=False)
+    counters.claim("start")
     counters.words[counters.at + SENT] += 100
     counters.publish({"worker": "w1", "pid": os.getpid()})
     ready.set()
@@ -82,7 +83,7 @@ def test_workers_that_live_have_blocks_of_their_own_and_see_each_other(memory):
     child = in_process(wait_and_count, memory, ready, go)
     assert ready.wait(30)
     counters = Counters(memory)
-    counters.claim(2, reloading=False)
+    counters.claim("start")
     counters.words[counters.at + SENT] += 1
     counters.publish({"worker": "w0", "pid": os.getpid()})
     assert counters.totals()[SENT] == 101
@@ -96,7 +97,7 @@ def test_workers_that_live_have_blocks_of_their_own_and_see_each_other(memory):
 def test_a_worker_too_many_serves_without_being_seen(memory, monkeypatch, caplog):
     monkeypatch.setattr(module, "PLACES", range(0))
     counters = Counters(memory)
-    counters.claim(300, reloading=False)
+    counters.claim("start")
     counters.words[counters.at + SENT] += 1
     counters.publish({"worker": "w0", "pid": 1})
     assert counters.snapshots() == []
@@ -104,14 +105,14 @@ def test_a_worker_too_many_serves_without_being_seen(memory, monkeypatch, caplog
 
 def test_a_snapshot_that_is_too_long_goes_without_its_upstreams(memory):
     counters = Counters(memory)
-    counters.claim(1, reloading=False)
+    counters.claim("start")
     counters.publish({"worker": "w0", "pid": 1, "upstreams": ["x" * 1000] * 100})
     assert counters.snapshots() == [{"worker": "w0", "pid": 1, "upstreams": []}]
 
 
 def test_requests_are_counted_by_method_status_and_time(memory):
     counters = Counters(memory)
-    counters.claim(1, reloading=False)
+    counters.claim("start")
     app, gate = Toy(), Gate("gate")
     app.loop("/", lambda exchange: answer(exchange, b"hello", 201))
     app.thread("/slow", gate)
@@ -140,7 +141,7 @@ def test_requests_are_counted_by_method_status_and_time(memory):
 
 def test_threads_lose_no_count(memory):
     counters = Counters(memory)
-    counters.claim(1, reloading=False)
+    counters.claim("start")
     app = Toy()
     app.thread("/", lambda exchange: answer(exchange, b"x"))
     with Serving(app, log=Meter(counters, None), threads=8) as serving:
