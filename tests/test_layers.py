@@ -52,12 +52,13 @@ ROOMS: dict[str, set[str]] = {
         "upstream", "server",
     },
     "monitoring": {"errors", "config", "stores", "executors", "upstream", "server"},
+    "devel": {"errors", "importer", "server"},
     "mounts": {"errors", "foreign", "options", "importer", "preference", "targets", "handlers"},
     "worker": {
         "errors", "config", "log", "importer", "wire", "stores", "bus", "net", "executors",
-        "tasks", "upstream", "server", "handlers", "mail", "monitoring", "mounts", "places",
+        "tasks", "upstream", "server", "handlers", "mail", "monitoring", "devel", "mounts", "places",
     },
-    "supervisor": {"errors", "config", "log", "net"},
+    "supervisor": {"errors", "config", "log", "net", "devel"},
     "schedules": {"errors", "config", "log", "stores", "executors", "supervisor"},
     "starting": {
         "errors", "log", "config", "options", "importer", "privileges", "script", "targets",

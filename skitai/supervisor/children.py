@@ -178,6 +178,8 @@ class Child:
                 self.reported += chunk
         except BlockingIOError:
             at_end = False
+        except ConnectionResetError:  # it has ended without reading what it was told
+            at_end = True
         else:
             at_end = True
         *lines, self.reported = self.reported.split(b"\n")
