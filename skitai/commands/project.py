@@ -204,7 +204,7 @@ def write_project(name: str, directory: Path) -> None:
 def _write(place: Path, text: str, made: list[Path]) -> None:
     """Write a file; what did not exist before is noted."""
     for parent in reversed([parent for parent in place.parents if not parent.exists()]):
-        parent.mkdir()
+        parent.mkdir(exist_ok=True)
         made.append(parent)
     with open(place, "x", encoding="utf-8") as file:
         made.append(place)

@@ -114,8 +114,10 @@ class RunningService:
 
 
 def write_facts(descriptor: int, **facts: Any) -> None:
-    """Say who has claimed the file."""
-    os.pwrite(descriptor, json.dumps(facts).encode() + b"\n", 0)
+    """Say who has claimed the file. Raises ``OSError`` when there is no room for all of it."""
+    data = json.dumps(facts).encode() + b"\n"
+    if os.pwrite(descriptor, data, 0) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _read_facts(descriptor: int) -> dict[str, Any]:

@@ -230,8 +230,8 @@ class Exchange:
             return
         try:
             body.append(data)
-        except OSError as exc:  # the disk is full
-            self.crash(exc)
+        except OSError as exc:
+            self._not_kept(exc)
             return
         if body.size > body.limit:
             self._too_large()
@@ -248,6 +248,14 @@ class Exchange:
                 then(self)
             except BaseException as exc:  # an app must not end the loop
                 self.crash(exc)
+
+    def _not_kept(self, exc: OSError) -> None:
+        log.error(
+            "%s %s: its body can't be kept in the directory for temporary files (%s): make room "
+            "there", self.request.method, self.request.target, exc.strerror,
+        )  # fmt: skip
+        if not self.gone:
+            self.fail(HTTPError(507))
 
     def _too_large(self) -> None:
         limit = self.body.limit if self.body else 0
