@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ MODULES = {
     ),
     "atila": ("Atila Q", ""),
     "atila.was": ("generate_otp", ""),
-    "atila.pytest_hooks": ("pytest_addoption", ""),
+    "atila.pytest_hooks": ("", ""),
     "skitai.dbi.asynredis": ("AsynConnect", ""),
     "atila.patches.djangopatch": ("Model", ""),
 }
@@ -358,3 +359,14 @@ def test_launch_scripts_take_the_commands():
     assert {"install", "update", "start"} <= set(COMMANDS)
     for command in COMMANDS:
         assert parse([command], "serve.py", {}).command == command
+
+
+def test_the_page_for_users_of_the_original_names_them_all():
+    page = Path(__file__).parents[2] / "docs" / "migrating-from-the-original.md"
+    text = re.sub("```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    named = set(re.findall(r"\w+", " ".join(re.findall("`([^`]+)`", text))))
+    tables = [*MODULES.values(), APP, PREFERENCE, *IN_A_REQUEST.values()]
+    lists = [*(names for table in tables for names in table), CONFIG, *STATEMENTS.values()]
+    names = {name for names in lists for name in names.split()} | set(EVENTS) | set(ROUTE_OPTIONS)
+    forgotten = {name for name in names if name.isidentifier() and not name.startswith("__")}
+    assert sorted(forgotten - named) == []
