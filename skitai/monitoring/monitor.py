@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skitai.monitoring.counters import Counters
 from skitai.monitoring.memory import memory_used
 from skitai.monitoring.meter import Meter
+from skitai.stores.job_board import JobBoard
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,6 +55,7 @@ class Monitor:
         upstreams: Upstreams,
     ) -> None:
         self.counters = Counters(memory)
+        self.jobs = JobBoard(memory).figures
         self.counters.claim(cause)
         self.meter = Meter(self.counters, log)
         self._worker = worker

@@ -17,6 +17,7 @@ from skitai.monitoring.counters import (
     STATUSES,
     STUCK,
 )
+from skitai.monitoring.jobs import families as job_families
 from skitai.monitoring.sums import connections_of, upstreams_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def render(monitor: Monitor) -> str:
         _sum("pool_threads_awake", "Threads that take requests now.", workers, "awake"),
         _sum("pool_waiting", "Requests that wait for a thread.", workers, "waiting"),
         *_upstreams(workers),
+        *(_family(*family) for family in job_families(monitor.jobs())),
         _single("workers", "gauge", "Workers that run.", len(workers)),
         _family(
             "worker_memory_bytes", "gauge", "Memory of a worker.",

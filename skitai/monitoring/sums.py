@@ -78,4 +78,5 @@ def status_of(monitor: Monitor, now: float) -> dict[str, Any]:
         "connections": connections_of(workers),
         "upstreams": upstreams_of(workers),
         "workers": workers,
+        "jobs": monitor.jobs(),
     }

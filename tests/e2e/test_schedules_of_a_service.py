@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from live_service import eventually, write_files
+from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,3 +216,39 @@ def test_a_stubborn_task_is_killed_after_its_time(launch):
     assert service.wait() == 0
     assert living(service.folder) == []
     assert "job deaf was stopped, it was killed by SIGKILL" in service.log()
+
+
+def test_figures_of_jobs_are_with_the_others(launch):
+    files = project(
+        "skitai.sched (0.1, tick); skitai.background_task ('mirror', 'task.py'); "
+        "skitai.sched (0.1, ['false'], name = 'bad')"
+    )
+    files["serve.py"] = files["serve.py"].replace(
+        "skitai.run (", "skitai.run (metrics_path = '/metrics', status_path = '/status', "
+    )
+    service = launch(files, workers=2)
+    service.wait_for_log(r"mirror: first")
+    eventually(lambda: service.log().count("job bad failed") > 1, "failures")
+
+    def figure(name: str, **labels: str) -> float:
+        for family in text_string_to_metric_families(service.get("/metrics").text):
+            for sample in family.samples:
+                if sample.name == f"skitai_jobs_{name}" and labels.items() <= sample.labels.items():
+                    return sample.value
+        return 0.0
+
+    eventually(lambda: figure("failures_total", job="bad", reason="failed") > 1, "counted failures")
+    assert figure("runs_total", job="tick") > 1
+    assert figure("failures_total", job="tick", reason="failed") == 0
+    assert figure("last_success_timestamp_seconds", job="tick") > 1_700_000_000
+    assert figure("running", job="mirror") == 1
+    os.kill(tasks(service.folder)[0], signal.SIGKILL)
+    eventually(lambda: figure("restarts_total", job="mirror") == 1, "the restart")
+    ticks = figure("runs_total", job="tick")
+    service.send(signal.SIGHUP)
+    service.wait_for_log(r"reloaded: generation 1")
+    eventually(lambda: figure("runs_total", job="tick") > ticks + 1, "counting goes on")
+    jobs = service.get("/status/data").json()["jobs"]
+    assert [(job["name"], job["when"]) for job in jobs] == [
+        ("tick", "every 0.1 s"), ("mirror", "always"), ("bad", "every 0.1 s"),
+    ]  # fmt: skip

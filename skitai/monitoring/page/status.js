@@ -132,6 +132,13 @@ function show(now, last) {
   table("upstreams", now.upstreams.map((member) => [
     member.upstream, member.member, member.up ? "up" : ["down", "bad"], member.busy, member.failures,
   ]));
+  byId("job-part").hidden = !now.jobs.length;
+  const counted = (number) => number ? [number, "bad"] : number;
+  table("jobs", now.jobs.map((job) => [
+    job.name, job.when, job.running, job.runs, counted(job.failures), counted(job.timeouts),
+    job.skipped, job.restarts, job.last_seconds ? milliseconds(job.last_seconds) : "",
+    job.last_start ? time(now.time - job.last_start) + " ago" : "",
+  ]));
   if (!last) return;
   byId("rate-now").textContent = short(last.rate);
   byId("latency-now").textContent = `${milliseconds(last.half)}, ${milliseconds(last.most)}`;
