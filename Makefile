@@ -28,7 +28,7 @@ types:
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
-	@echo "read it with: python3 -m http.server -b 127.0.0.1 -d build/docs"
+	@echo "open build/docs/index.html"
 
 pictures: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/e2e $(BIN)/python docs/images/make.py

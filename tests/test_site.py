@@ -15,8 +15,9 @@ import pytest
 from doc_page import PAGES, ROOT
 
 SITE = ROOT / "docs" / "site"
-sys.path.insert(0, str(SITE))
+sys.path[:0] = [str(SITE), str(ROOT / "tests" / "e2e")]
 
+from chromium import Chromium  # noqa: E402
 from hooks import navigation  # noqa: E402 - MkDocs finds it in the same way
 from reference_pages import PAGES as REFERENCE  # noqa: E402
 from reference_pages import constants, found, names_of  # noqa: E402
@@ -124,6 +125,24 @@ def test_every_public_name_is_in_the_reference(site, pages):
 @pytest.mark.e2e
 def test_pictures_have_a_text_for_those_who_do_not_see_them(pages):
     assert [path.name for path, page in pages.items() if page.images_without_text] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "dark"), [(1300, False), (390, True)])
+def test_pages_that_are_opened_as_files_can_be_searched(site, tmp_path, width, dark):
+    with Chromium(tmp_path) as browser:
+        browser.screen(width, 800, dark=dark)
+        browser.open(f"{site.as_uri()}/index.html")
+        browser.run(
+            "(box => { box.focus(); box.value = 'websocket'; box.dispatchEvent(new Event('keyup'))"
+            " })(document.querySelector('.md-search__input'))"
+        )
+        browser.wait("document.querySelectorAll('.md-search-result__item').length")
+        assert browser.run("document.querySelector('.md-search-result').innerText.length") > 100
+        assert browser.run("document.documentElement.scrollWidth") == width
+        background = browser.run("getComputedStyle(document.body).backgroundColor")
+        assert (background == "rgb(255, 255, 255)") is not dark
+        assert browser.errors == []
 
 
 def test_every_page_of_the_index_has_a_section():

@@ -66,7 +66,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links that leave docs/ lead to the pages of the site."""
+    """Let links that leave docs/ lead to the pages of the site, and name those of the reference."""
+    if page.file.src_uri == "reference.md":
+        pages = "".join(f"- [{entry.title}]({entry.path})\n" for entry in REFERENCE)
+        markdown = markdown.replace("\n## ", f"\nThe pages are:\n\n{pages}\n## ", 1)
 
     def link(match: re.Match[str]) -> str:
         target = site_path(_place(page.file.src_uri, match["target"]))
