@@ -213,10 +213,13 @@ def test_twenty_replacements_and_five_reloads_leave_nothing_behind(toy: Toy) -> 
             psutil.Process(toy.pid).num_threads(),
         )
 
+    toy.workers()
     pid = toy.who()["pid"]
-    os.kill(pid, signal.SIGKILL)  # once the master replaces it, all of its start is behind it
-    toy.wait_for_log(rf"\(pid {pid}\) was killed")
-    eventually(lambda: len(toy.workers()) == 2, "a replacement")
+    os.kill(pid, signal.SIGKILL)  # once the master has replaced it, all of its start is behind it
+    toy.wait_for_answer(lambda answer: answer["pid"] not in toy.seen)
+    # That one has closed its report pipe; when the master acts on a signal, it has noticed.
+    toy.send(signal.SIGUSR1)
+    toy.wait_for_log("SIGUSR1: logs are reopened$")
     before, in_worker = state(), toy.who()["descriptors"]
     for _ in range(20):
         pid = toy.who()["pid"]

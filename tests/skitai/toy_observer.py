@@ -25,7 +25,7 @@ GATE = (
     "    open('waiting', 'w').close()\n"
     "    while os.path.exists('gate'): time.sleep(0.01)"
 )
-PATIENCE = 20.0  # seconds; far more than anything here takes
+PATIENCE = 30.0  # seconds; far more than anything here takes
 HERE = Path(__file__).parent
 
 
