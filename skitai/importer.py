@@ -153,7 +153,7 @@ def _place(exc: BaseException) -> str:
     """Return the user's line that failed, in parentheses, even if it failed in a library's code."""
     frames = user_frames(exc)
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    if not frames:
+    if not frames or (not own and isinstance(exc, OSError)):  # it names its file
         return ""
     frame = (own or frames)[-1]
     return f" ({display(frame.filename)}, line {frame.lineno})"

@@ -66,6 +66,9 @@ def collect(sources: Sequence[tuple[str, Path]], target: Path, *, force: bool = 
     """
     try:
         wanted, done = _choose(sources, target)
+    except OSError as exc:
+        raise _unreadable(exc) from exc
+    try:
         target.mkdir(parents=True, exist_ok=True)
         former = _read_list(target)
         for path, found in wanted.items():
@@ -181,11 +184,21 @@ def _facts(path: Path) -> Facts | None:
 def _copy(found: StaticFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name[:200]}.new")
-    with _replacing(fresh, path):
-        with open(found.open(), "rb") as source, open(fresh, "wb") as copy:
+    try:
+        source = open(found.open(), "rb")
+    except OSError as exc:
+        raise _unreadable(exc) from exc
+    with source, _replacing(fresh, path):
+        with open(fresh, "wb") as copy:
             shutil.copyfileobj(source, copy)
         os.utime(fresh, (found.mtime, found.mtime))
         fresh.chmod(0o644)  # another user, nginx, reads it
+
+
+def _unreadable(exc: OSError) -> StartupError:
+    return StartupError(
+        f"static files can't be collected: {str(exc.filename)!r} can't be read: {exc.strerror}"
+    )
 
 
 @contextlib.contextmanager

@@ -293,6 +293,73 @@ def test_what_systemd_says_is_shown(tmp_path, machine):
         make(tmp_path).install()
 
 
+@pytest.mark.parametrize("failing", ["daemon-reload", "enable"])
+def test_what_systemd_refuses_is_not_half_installed(tmp_path, units, machine, failing):
+    machine.provide("systemctl", f'test "$1" != {failing} || {{ echo no bus >&2; exit 1; }}')
+    with pytest.raises(StartupError, match=f"systemctl {failing}.* failed: no bus"):
+        make(tmp_path).install()
+    assert list(units.iterdir()) == []
+    machine.provide("systemctl")
+    assert make(tmp_path).install() == 0  # the next try is not told to update
+
+
+def test_a_unit_that_systemd_does_not_read_anew_can_be_updated_again(tmp_path, machine):
+    machine.provide("systemctl")
+    unit = make(tmp_path)
+    unit.install()
+    machine.provide("systemctl", "exit 1")
+    with pytest.raises(StartupError, match="systemctl daemon-reload failed: exit code 1"):
+        make(tmp_path, "--port=80").update()
+    machine.provide("systemctl")
+    assert make(tmp_path, "--port=80").update() == 0
+
+
+def test_a_service_that_can_not_be_stopped_keeps_its_unit(tmp_path, machine):
+    machine.provide("systemctl")
+    unit = make(tmp_path)
+    unit.install()
+    machine.provide("systemctl", 'test "$1" != disable || { echo Access denied >&2; exit 1; }')
+    with pytest.raises(StartupError, match="disable --now shop.service failed: Access denied"):
+        make(tmp_path).remove()
+    assert unit.path.exists()
+
+
+def test_a_program_that_can_not_be_run(tmp_path, units, machine):
+    machine.provide("systemctl")
+    (tmp_path / "bin" / "tee").unlink()
+    with pytest.raises(StartupError, match="tee can't be run: No such file or directory"):
+        make(tmp_path).install()
+    assert list(units.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["install", "update", "remove"])
+def test_a_directory_at_the_place_of_a_unit(tmp_path, units, command):
+    (units / "shop.service").mkdir()
+    with pytest.raises(StartupError, match="shop.service' can't be read: Is a directory"):
+        getattr(make(tmp_path, force=True), command)()
+
+
+def test_a_group_without_a_name(tmp_path, units, monkeypatch):
+    def unknown(gid):
+        raise KeyError(gid)
+
+    monkeypatch.setattr(installation.grp, "getgrgid", unknown)
+    with pytest.raises(ConfigError, match="group number .* has no name: give one with --group"):
+        make(tmp_path).install()
+    assert list(units.iterdir()) == []
+
+
+def test_a_sudo_that_refuses(tmp_path, units, machine, monkeypatch):
+    machine.provide("systemctl")
+    machine.provide("sudo", "echo 'sudo: a password is required' >&2; exit 1")
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(shutil, "which", lambda name: name)  # it asks os.access, too
+    with pytest.raises(StartupError, match=r"sudo tee .* failed: sudo: a password is required"):
+        make(tmp_path, user="nobody").install()
+    assert list(units.iterdir()) == []
+
+
 def test_who_may_not_write_needs_sudo(tmp_path, units, machine, monkeypatch):
     machine.provide("systemctl")
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
