@@ -167,7 +167,9 @@ def _keep_jobs(service: Service, settings: Settings, seat: WorkerSeat) -> int:
     from skitai.stores.job_board import JobBoard
 
     def run(job: Job, log_fd: int) -> int:
-        return run_function(job, log_fd, settings)
+        from skitai.errand import Errand  # in the process of a function, which may not need it
+
+        return run_function(job, log_fd, settings, lambda: Errand(service, settings).call)
 
     return Keeper(service.schedules, seat, JobBoard(service.memory), run).run()
 
@@ -176,6 +178,7 @@ def _check_mounts(service: Service) -> None:
     if not service.mounts and not service.static_mounts():
         raise ConfigError("nothing is mounted: call skitai.mount('/', app) before skitai.run()")
     names = [mount.name for mount in service.mounts]
+    service.schedules.check_apps(names)
     for mount in service.mounts:
         if mount.target.kind is Kind.ALIAS:
             service.aliases.check_service(mount.point, str(mount.target.value))

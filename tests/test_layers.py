@@ -59,6 +59,7 @@ ROOMS: dict[str, set[str]] = {
         "tasks", "upstream", "server", "handlers", "mail", "monitoring", "devel", "mounts", "places",
     },
     "supervisor": {"errors", "config", "log", "net", "devel"},
+    "errand": {"bus", "supervisor", "worker"},
     "schedules": {"errors", "config", "log", "stores", "executors", "supervisor"},
     "starting": {
         "errors", "log", "config", "options", "importer", "privileges", "script", "targets",
@@ -81,6 +82,7 @@ ROOMS: dict[str, set[str]] = {
 COMPOSITION = {
     ("starting", "commands"),
     ("starting", "net"),
+    ("starting", "errand"),
     ("starting", "schedules"),
     ("starting", "stores"),
     ("starting", "supervisor"),

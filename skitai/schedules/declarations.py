@@ -80,11 +80,13 @@ class Job:
         stop_timeout: seconds between SIGTERM and SIGKILL.
         cwd: where it runs.
         env: variables in addition to those of the service.
+        takes_was: the function is called with a ``was``.
+        app: the name of the app that it is of; empty for the first one that has any.
     """
 
     name: str
     command: str | tuple[str, ...] | None
-    function: Callable[[], Any] | None
+    function: Callable[..., Any] | None
     when: str
     trigger: Callable[[Moment], Trigger] | None
     overlap: str = SKIP
@@ -93,6 +95,8 @@ class Job:
     stop_timeout: float = STOP_TIMEOUT
     cwd: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    takes_was: bool = False
+    app: str = ""
 
 
 class Schedules:
@@ -161,8 +165,9 @@ class Schedules:
             expression: minute, hour, day of month, month and day of week, with names, lists, ranges
                 and steps: ``"*/10 8-18 * * mon-fri"``. Or ``@hourly``, ``@daily``, ``@weekly``,
                 ``@monthly``, ``@yearly``; ``@reboot`` runs once, when the service is ready.
-            job: a command, see `background_task`, or a function without arguments, plain or
-                ``async``, which runs in a process of its own. Left out: decorates a function.
+            job: a command, see `background_task`, or a function, plain or ``async``, which runs in
+                a process of its own: without arguments, or with ``was``, by which it has databases,
+                services and mail as a request has. Left out: decorates a function.
             name: for the log, unique. Default: that of the function or the program.
             timezone: in which the times are meant, as in ``"Europe/Berlin"``. Default: that of the
                 machine.
@@ -172,6 +177,7 @@ class Schedules:
             jitter: a run begins up to so many seconds later, by chance. Default: 0.
             stop_timeout: seconds between SIGTERM and SIGKILL. Default: 10.
             env: variables in addition to those of the service, for a command.
+            app: the app whose ``was`` a function gets, by its name. Default: the first one.
 
         Returns ``job``. Raises `ConfigError` for what can't be, and after ``skitai.run``.
         """
@@ -219,6 +225,19 @@ class Schedules:
             lambda now: IntervalTrigger(every, now.started, now.since_monotonic), options,
         )  # fmt: skip
 
+    def check_apps(self, names: Sequence[str]) -> None:
+        """Raise `ConfigError` for a job of an app that is not mounted.
+
+        Parameters:
+            names: of those that are.
+        """
+        for job in self:
+            if job.app and job.app not in names:
+                raise ConfigError(
+                    f"job {job.name!r}: app={job.app!r} is not mounted, there are "
+                    f"{', '.join(map(repr, names)) or 'none'}"
+                )
+
     # Making jobs
 
     def _add_scheduled(
@@ -237,11 +256,14 @@ class Schedules:
             )
         command = function = None
         if callable(job):
-            function = _without_arguments(what, job)
+            function = job
+            settings["takes_was"] = _takes_was(what, job)
             if settings["env"]:
                 raise ConfigError(f"{what}: env is for commands, a function has the service's")
         else:
             command = self._program(what, job)
+        if settings["app"] and not settings.get("takes_was"):
+            raise ConfigError(f"{what}: app={settings['app']!r} is for functions that take was")
         own_name = self._checked_name(what, name or _name_of(job))
         self._add(
             Job(
@@ -316,7 +338,7 @@ def _at_start(now: Moment) -> Trigger:
 
 
 def _options(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    known = ("overlap", "timeout", "jitter", "stop_timeout", "env")
+    known = ("overlap", "timeout", "jitter", "stop_timeout", "env", "app")
     for key, value in given.items():
         if key not in known:
             raise ConfigError(
@@ -326,6 +348,9 @@ def _options(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
     overlap = given.get("overlap", SKIP)
     if overlap not in OVERLAPS:
         raise ConfigError(f"{what}: overlap={overlap!r} must be one of {', '.join(OVERLAPS)}")
+    app = given.get("app") or ""
+    if not isinstance(app, str):
+        raise ConfigError(f"{what}: app={app!r} must be the name of an app that is mounted")
     timeout = given.get("timeout")
     return {
         "overlap": overlap,
@@ -335,6 +360,7 @@ def _options(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "jitter": _seconds(what, "jitter", given.get("jitter", 0), 30),
         "stop_timeout": _seconds(what, "stop_timeout", given.get("stop_timeout", STOP_TIMEOUT), 10),
         "env": _variables(what, given.get("env")),
+        "app": app,
     }
 
 
@@ -365,19 +391,30 @@ def _callable(what: str, function: object) -> Callable[[], Any]:
     return function
 
 
-def _without_arguments(what: str, function: Callable[..., Any]) -> Callable[[], Any]:
+def _takes_was(what: str, function: Callable[..., Any]) -> bool:
+    """Whether a function wants a ``was``. Raises ``ConfigError`` when it wants something else."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigError(f"{what}: {_name_of(function)} is a generator and would never run")
     try:
-        inspect.signature(function).bind()
-    except TypeError:
-        raise ConfigError(
-            f"{what}: {_name_of(function)} is called without arguments: bind them by "
-            "functools.partial"
-        ) from None
+        signature = inspect.signature(function)
     except ValueError:  # a function of C that does not tell
-        pass
-    return function
+        return False
+    if "was" in signature.parameters and _can_take(signature, None):
+        return True
+    if not _can_take(signature):
+        raise ConfigError(
+            f"{what}: {_name_of(function)} is called without arguments, or with was: bind others "
+            "by functools.partial"
+        )
+    return False
+
+
+def _can_take(signature: inspect.Signature, *args: object) -> bool:
+    try:
+        signature.bind(*args)
+    except TypeError:
+        return False
+    return True
 
 
 def _name_of(job: Any) -> str:

@@ -6,11 +6,12 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from live_service import eventually, write_files
+from live_service import eventually, run_script, write_files
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -252,3 +253,51 @@ def test_figures_of_jobs_are_with_the_others(launch):
     assert [(job["name"], job["when"]) for job in jobs] == [
         ("tick", "every 0.1 s"), ("mirror", "always"), ("bad", "every 0.1 s"),
     ]  # fmt: skip
+
+
+DATABASE_APP = """
+    import skitai
+    from atila import Atila
+
+    app = Atila (__name__)
+
+    @app.route ("/rows")
+    def rows (was):
+        return was.API (rows = was.db ("@store").execute ("select word from notes").fetch ())
+
+    def plain (was):
+        was.db ("@store").execute ("insert into notes values ('plain')").commit ()
+        was.db ("@no-such-place").execute ("select 1").fetch ()
+
+    async def waiting (was):
+        await was.db ("@store").execute ("insert into notes values ('awaited')")
+        print ("it has", len (was.apps))
+
+    if __name__ == "__main__":
+        skitai.alias ("@store", skitai.DB_SQLITE3, "store.db")
+        skitai.mount ("/", app, name = "notes")
+        skitai.cron ("@reboot", plain)
+        skitai.cron ("@reboot", waiting, app = "notes")
+        skitai.run (name = "jobs-test")
+"""
+
+
+def test_functions_of_jobs_have_the_databases_of_an_app(launch, tmp_path):
+    (tmp_path / "project").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "project" / "store.db")) as store:
+        store.execute("create table notes (word text)")
+    service = launch({"serve.py": DATABASE_APP}, workers=2)
+    service.wait_for_log(r"job waiting ended after")
+    service.wait_for_log(r"job plain failed, it ended with exit code 1 "
+                         r"[^[]*Traceback [^[]* in plain\n[^[]*no-such-place")  # fmt: skip
+    assert "waiting: it has 1" in service.log()
+    words = {row["word"] for row in service.get("/rows").json()["rows"]}
+    assert words == {"plain", "awaited"}
+
+
+def test_a_job_of_an_app_that_is_not_mounted_ends_the_start(tmp_path):
+    script = DATABASE_APP.replace('app = "notes")', 'app = "shop")')
+    write_files(tmp_path, {"serve.py": script})
+    done = run_script(tmp_path)
+    assert done.returncode == 2
+    assert "job 'waiting': app='shop' is not mounted, there are 'notes'" in done.stderr

@@ -108,7 +108,11 @@ def generator():
         (lambda s: s.cron("@daily", work, timezone=2), "timezone=2 must be a name"),
         (lambda s: s.cron("@daily", 7), "7 is neither a command"),
         (lambda s: s.cron("@daily", generator), "generator is a generator"),
-        (lambda s: s.cron("@daily", lambda was: 0, name="x"), "is called without arguments"),
+        (lambda s: s.cron("@daily", lambda day: 0, name="x"), "is called without arguments"),
+        (lambda s: s.cron("@daily", lambda was, day: 0, name="x"), "bind others by functools"),
+        (lambda s: s.cron("@daily", work, app="shop"), "app='shop' is for functions that take was"),
+        (lambda s: s.cron("@daily", "sleep 1", app="shop"), "is for functions that take was"),
+        (lambda s: s.cron("@daily", lambda was: 0, app=3), "app=3 must be the name of an app"),
         (lambda s: s.cron("@daily", lambda: 0), "name='lambda'"),
         (lambda s: s.cron("@daily", work, env={"A": "1"}), "env is for commands"),
         (lambda s: s.cron("@daily", work, overlap="never"), "must be one of skip, queue, allow"),
@@ -132,6 +136,15 @@ def test_what_can_not_be_is_refused_where_it_is_declared(schedules, declare, wor
         declare(schedules)
     assert words in str(caught.value)
     assert str(caught.value).startswith(("skitai.", "cron expression", "timezone"))
+
+
+def test_functions_may_take_was_of_an_app_that_is_mounted(schedules):
+    schedules.sched(5, lambda was: 0, name="one", app="shop")
+    schedules.sched(5, functools.partial(lambda day, was: 0, 5), name="two")
+    assert [(each.takes_was, each.app) for each in schedules] == [(True, "shop"), (True, "")]
+    schedules.check_apps(["shop", "blog"])
+    with pytest.raises(ConfigError, match="job 'one': app='shop' is not mounted, there are 'blog'"):
+        schedules.check_apps(["blog"])
 
 
 def test_names_are_unique_among_all_kinds(schedules):
