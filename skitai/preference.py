@@ -115,14 +115,24 @@ class Configurable:
             self._add_static(url, directory, Place.FRONT)
 
     def set_media(self, url: str, path: str) -> None:
-        """Serve a directory of uploaded files; sets ``config.MEDIA_URL`` and ``MEDIA_ROOT``."""
+        """Serve a directory of uploaded files; sets ``config.MEDIA_URL`` and ``MEDIA_ROOT``.
+
+        Parameters:
+            url: begins with ``/``.
+            path: the directory, which must exist; relative paths start at the launch script.
+        """
         self.config["MEDIA_URL"] = _check_url("set_media", url)
         directory = self._directory("set_media", path)
         self.config["MEDIA_ROOT"] = str(directory)
         self._add_static(url, directory, Place.FRONT)
 
     def add_static(self, path: str, front: bool = False) -> None:
-        """Serve one more directory at ``config.STATIC_URL``, after the others or in front."""
+        """Serve one more directory at ``config.STATIC_URL``.
+
+        Parameters:
+            path: the directory, which must exist; relative paths start at the launch script.
+            front: look there before the others. Default: after them.
+        """
         place = Place.FRONT if front else Place.BACK
         self._add_static(None, self._directory("add_static", path), place)
 
@@ -137,7 +147,12 @@ class Configurable:
         self._add_templates(self._directory("add_template_dir", d), place)
 
     def add_resources(self, module: ModuleType, front: bool = False) -> None:
-        """Add the ``templates`` and ``static`` directories beside a module, those that exist."""
+        """Add the ``templates`` and ``static`` directories beside a module, those that exist.
+
+        Parameters:
+            module: an imported module.
+            front: look there before the others. Default: after them.
+        """
         self._add_resources(module, Place.FRONT if front else Place.BACK)
 
     def extends(self, module: ModuleType) -> None:

@@ -64,6 +64,8 @@ class ResultMethods(UrlMethods):
         """``render`` for browsers, ``was.API`` for clients that prefer JSON or XML.
 
         A client that takes anything, or says nothing, gets the page.
+
+        Parameters: those of ``render``.
         """
         self.response.add_vary("Accept")
         names = _merge(contexts, context)

@@ -185,7 +185,13 @@ class DeferredMethods:
         return mapping.Map(*mapping.mapped(args))
 
     def render_or_Map(self, template: str, /, *args: Any, **named: Any) -> mapping.Map:
-        """``Map`` for clients that prefer JSON, a page with the results for all others."""
+        """``Map`` for clients that prefer JSON, a page with the results for all others.
+
+        Parameters:
+            template: of the page; the results are in its ``context``, by name.
+            args: as of ``Map``.
+            named: tasks and constants by name, as of ``Map``.
+        """
         self.response.add_vary("Accept")
         if prefers_data(self.exchange.request.headers.get("accept", "")):
             return mapping.Map(args, named)
