@@ -143,6 +143,7 @@ __all__ = [
     "run",
     "sched",
     "set_access_log_path",
+    "set_max_age",
     "set_max_rcache",
     "set_smtp",
     "test_client",
@@ -164,6 +165,7 @@ isproduction = _service.isproduction
 alias = _service.alias
 g = _service.shared
 register_g = register_states = register_cache_keys = _service.register_g
+set_max_age = _service.set_max_age
 set_max_rcache = _service.set_max_rcache
 set_smtp = _service.set_smtp
 options = _service.options

@@ -71,6 +71,7 @@ class Service:
         mounts: the apps in the order of mounting.
         directories: the directories that were mounted; see `static_mounts` for all of them.
         aliases: databases and services by name.
+        max_ages: seconds that clients may keep static files, by the beginning of their path.
         shared: numbers that all workers share.
         locks: locks by name over all workers.
         results: what upstreams answered to this process.
@@ -85,6 +86,7 @@ class Service:
     def __init__(self, directory: Path | None = None) -> None:
         self.mounts: list[Mount] = []
         self.directories: list[StaticMount] = []
+        self.max_ages: dict[str, int] = {}
         self.aliases = Aliases(lambda: self.directory)
         self.memory = SharedMemory(MEMORY_BYTES)
         self.shared = SharedSlots(self.memory)
@@ -245,6 +247,27 @@ class Service:
         """Set how many results each worker keeps, 100 by default; 0 for none."""
         show_errors_plainly()
         self.results.limit(entries)
+
+    def set_max_age(self, path_prefix: str, seconds: int) -> None:
+        """Let clients keep static files for a time without asking (RFC 9111, 5.2.2.1).
+
+        Not with ``--devel``. What an app sets for ``was.Static`` wins.
+
+        Parameters:
+            path_prefix: ``"/img"`` is for ``/img`` and all below it; the longest one that fits
+                counts. ``"/"`` is for all.
+            seconds: a whole number; with 0 clients have to ask each time.
+
+        Raises `ConfigError` for what is no path or number.
+        """
+        show_errors_plainly()
+        if not isinstance(path_prefix, str) or not path_prefix.startswith("/"):
+            raise ConfigError(f"set_max_age: {path_prefix!r} is no path: begin it with '/'")
+        if type(seconds) is not int or seconds < 0:
+            raise ConfigError(
+                f"set_max_age({path_prefix!r}, {seconds!r}): give whole seconds, as 3600"
+            )
+        self.max_ages[path_prefix] = seconds
 
     def static_mounts(self) -> list[StaticMount]:
         """Return all static directories, of mounts and preferences, in the order they are asked.

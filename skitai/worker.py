@@ -452,9 +452,10 @@ class Worker:
         directories: dict[tuple[str, str], StaticDirectory],
         resolvers: dict[tuple[str, str], list[Callable[[Exchange], Endpoint]]],
     ) -> Site:
+        max_ages = {} if self._settings.devel else self._service.max_ages
         return Site(
             [
-                (directory.prefix, StaticHandler(directory, self._pool))
+                (directory.prefix, StaticHandler(directory, self._pool, max_ages))
                 for (name, _), directory in directories.items()
                 if name == host
             ],

@@ -14,6 +14,8 @@ from skitai.server.representation import Head, add_vary, compressible
 from skitai.wire.negotiation import choose_encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from skitai.executors.threads import ThreadPool
     from skitai.handlers.static_files import StaticDirectory, StaticFile
     from skitai.server.exchange import Exchange
@@ -29,13 +31,25 @@ class StaticHandler:
     Parameters:
         directory: finds the files.
         pool: compresses larger files that are asked for on the loop; None does it there.
+        max_ages: seconds that clients may keep files without asking, by the beginning of their
+            path; the longest one that fits counts.
     """
 
-    __slots__ = ("_directory", "_pool")
+    __slots__ = ("_ages", "_directory", "_pool")
 
-    def __init__(self, directory: StaticDirectory, pool: ThreadPool | None) -> None:
+    def __init__(
+        self,
+        directory: StaticDirectory,
+        pool: ThreadPool | None,
+        max_ages: Mapping[str, int] | None = None,
+    ) -> None:
         self._directory = directory
         self._pool = pool
+        longest_first = sorted((max_ages or {}).items(), key=lambda age: -len(age[0]))
+        self._ages = [
+            (prefix.rstrip("/") + "/", ("Cache-Control", f"max-age={seconds}"))
+            for prefix, seconds in longest_first
+        ]
 
     def offer(self, exchange: Exchange) -> bool:
         """Answer with the file at the request's path, if there is one."""
@@ -45,7 +59,7 @@ class StaticHandler:
         if found is ADD_SLASH:
             exchange.respond(Head(301, fields=[("Location", exchange.request.slashed())]), b"")
             return True
-        return self._send(exchange, found, _NOTHING_SET)
+        return self._send(exchange, exchange.request.path, found, _NOTHING_SET)
 
     def send(self, exchange: Exchange, path: str, head: Head | None) -> bool:
         """Answer with the file at another path, if there is one.
@@ -57,9 +71,9 @@ class StaticHandler:
         found = self._directory.find(path)
         if found is None or found is ADD_SLASH:
             return False
-        return head is None or self._send(exchange, found, head)
+        return head is None or self._send(exchange, path, found, head)
 
-    def _send(self, exchange: Exchange, found: StaticFile, given: Head) -> bool:
+    def _send(self, exchange: Exchange, path: str, found: StaticFile, given: Head) -> bool:
         """Answer; False if the file vanished since it was looked up."""
         accepted = exchange.request.headers.get("accept-encoding")
         chosen = found
@@ -72,6 +86,8 @@ class StaticHandler:
             ("Last-Modified", chosen.last_modified),
             ("Accept-Ranges", "bytes"),
         ]
+        if self._ages:
+            fields += [age for prefix, age in self._ages if f"{path}/".startswith(prefix)][:1]
         if given.fields:
             names = {name.lower() for name, _ in given.fields}
             fields = [pair for pair in fields if pair[0].lower() not in names]
