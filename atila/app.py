@@ -102,7 +102,11 @@ class Atila(
         senders: types of results to what sends them.
         exposure: adds ``__spec__`` to answers, under ``--devel``; else None.
         websockets: the open sockets of this worker.
+        look: finds the endpoint for a method, a path below the app's point and a host, as a request
+            would; set when the app is frozen.
         document: how the app describes itself; see ``openapi``.
+        routes_page: path of the page with all routes, below the point of the app, under
+            ``--devel`` only (default ``"/routes"``); its data is there with ``.json``. None: none.
     """
 
     def __init__(self, app_name: str) -> None:
@@ -145,6 +149,8 @@ class Atila(
         self.sql_templates: SqlTemplates | None = None
         self.websockets = Sockets(self)
         self.document = Declaration()
+        self.routes_page: str | None = "/routes"
+        self.look: Callable[..., tuple[RouteEndpoint, dict[str, Any] | None]] = _not_frozen
         self._declared_sockets: list[Callable[..., Any]] = []
         self._routes: list[Route] = []
         self._unrouted: list[tuple[str, int]] = []
@@ -198,6 +204,12 @@ class Atila(
         """What ``@app.inspect`` asks of a resource, by scope. Raises ``NameError``."""
         return requirements_of(self.urls.find(func_id).function)
 
+    def describe(self) -> dict[str, Any]:
+        """Routes and hooks as plain data; see ``atila.routing.listing.describe_app``."""
+        from atila.routing.listing import describe_app  # only commands and --devel ask for it
+
+        return describe_app(self)
+
     def run(
         self, address: str = "127.0.0.1", port: int = 5000, mount: str = "/", pref: Any = None
     ) -> None:
@@ -230,6 +242,10 @@ class Atila(
         self._limit_uploads()
         prepare_routes(self._declared_sockets, self._routes)
         declare_routes(self)
+        if self.debug and self.expose_spec:
+            from atila.debugging.routes_page import declare_routes_page  # only for --devel
+
+            declare_routes_page(self)
         self._routes = arrange(self._routes)
         by_rank = sorted(self._routes, key=lambda route: -route.rank)
         self.urls = Urls(point, by_rank, self.config.STATIC_URL, self.config.MEDIA_URL)
@@ -240,7 +256,9 @@ class Atila(
                 route.endpoint = RouteEndpoint(self, route, authenticators)
             else:
                 route.endpoint = SocketEndpoint(self, route, authenticators, socket)
-        return Resolver(self, point).resolve
+        resolver = Resolver(self, point)
+        self.look = resolver.look
+        return resolver.resolve
 
     def _close_prefixes(self) -> None:
         """The urls of files end with a slash; hooks may have set others."""
@@ -305,3 +323,7 @@ class Atila(
         self.websockets.stop()
         self.events.ending()
         self.lifecycle.stop()
+
+
+def _not_frozen(*_: Any) -> Any:
+    raise RuntimeError("the app has not started: its routes can't be looked for")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from atila.invoking import from_loop
 from atila.was import Was
 from skitai.handlers.interface import Mode
+from skitai.server.error_page import wants_html
 from skitai.server.representation import Head
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ErrorEndpoint:
         rendered = error.code >= 400 and app.error_handlers.find(error.code) is not None
         self.mode = Mode.COROUTINE if rendered else Mode.LOOP
         self.run: Callable[[Exchange], Any] = self._render if rendered else self._answer
+        if app.debug and not rendered and error.code in (404, 405):
+            self.run = self._show
         self.missing = error.code == 404
         self.max_body = 0
 
@@ -47,6 +50,15 @@ class ErrorEndpoint:
             exchange.respond(Head(error.code, "", self.fields), b"")
         else:
             exchange.fail(error, self.fields)
+
+    def _show(self, exchange: Exchange) -> None:
+        """Under ``--devel`` browsers see what routes there are."""
+        if wants_html(exchange.request.headers.get("accept", "")):
+            from atila.debugging.missing_page import answer_missing  # only for --devel
+
+            answer_missing(self._app, exchange, self.error, self.fields)
+        else:
+            self._answer(exchange)
 
     async def _render(self, exchange: Exchange) -> None:
         if exchange.answered:

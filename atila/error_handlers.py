@@ -43,6 +43,10 @@ class ErrorHandlers:
         """The handler for a status."""
         return self._by_code.get(code, self._default)
 
+    def statuses(self) -> list[int | str]:
+        """The statuses that have a handler of their own, and ``"default"``."""
+        return [*sorted(self._by_code), *(["default"] if self._default is not None else [])]
+
     def add(self, code: int | None, function: Callable[..., Any]) -> None:
         """Declare a handler; None stands for every other status.
 

@@ -36,6 +36,10 @@ class Hooks:
         self._functions[name] = function
         return function
 
+    def declared(self, name: str) -> Callable[..., Any] | None:
+        """The function of a hook; None when it isn't declared."""
+        return self._functions.get(name)
+
     def compile(self, app: Atila, name: str) -> list[Step]:
         """The steps of a hook, behind those of its own guards; none when it isn't declared."""
         function = self._functions.get(name)

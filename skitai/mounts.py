@@ -376,6 +376,44 @@ def collect_statics(
     return sorted([*front, *back], key=lambda entry: entry.place)
 
 
+def describe_site(mounts: Iterable[Mount], statics: Iterable[StaticMount]) -> dict[str, Any]:
+    """What is mounted, as plain data that can be written as JSON.
+
+    Keys: ``mounts``, in the order in which they are asked, each with ``kind`` (``app``, ``wsgi``,
+    ``asgi``, ``proxy``), ``name``, ``point``, ``hosts``, ``home``, ``target`` and what the app
+    itself adds by a method ``describe``, such as ``routes``; ``statics``, each with ``kind``,
+    ``point``, ``hosts`` and ``path``.
+    """
+    return {
+        "mounts": [_describe(mount) for mount in in_order(mounts)],
+        "statics": [
+            {
+                "kind": "static",
+                "point": static.point,
+                "hosts": list(static.hosts),
+                "path": str(static.path),
+            }
+            for static in statics
+        ],
+    }
+
+
+def _describe(mount: Mount) -> dict[str, Any]:
+    describe = getattr(mount.app, "describe", None)
+    value = mount.target.value
+    made = type(mount.app).__name__  # of hosted apps, whose modules are not loaded for others
+    kinds = {"WSGIApplication": "wsgi", "ASGIApplication": "asgi", "ProxyApplication": "proxy"}
+    return {
+        "kind": kinds.get(made, "app"),
+        "name": mount.name,
+        "point": mount.point,
+        "hosts": list(mount.hosts),
+        "home": str(mount.target.home),
+        "target": str(value) if isinstance(value, (str, Path)) else "",
+        **(describe() if callable(describe) else {}),
+    }
+
+
 def sort_third_argument(
     value: object, pref: object, appname: object
 ) -> tuple[Preference | None, str | None]:

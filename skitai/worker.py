@@ -30,7 +30,7 @@ from skitai.importer import explain
 from skitai.log import reopen
 from skitai.mail.mailer import Mailer
 from skitai.monitoring.limits import Limits
-from skitai.mounts import in_order
+from skitai.mounts import describe_site, in_order
 from skitai.net.certificates import doubt_about, make_context
 from skitai.net.openings import split_listeners
 from skitai.places import state_directory
@@ -268,6 +268,7 @@ class Worker:
         peers = Peers(loop, self._seat.reloading, limit, self._upstreams, bus)
         directory = state_directory(self._settings.name) / "mail"
         self._mailer = peers.mailer = Mailer(directory, service.smtp)
+        peers.describe_site = lambda: describe_site(service.mounts, service.static_mounts())
         return peers
 
     async def _end(self, bus: Bus) -> None:

@@ -14,6 +14,7 @@ import jinja2
 from atila.debugging.editor import VARIABLE
 from atila.debugging.frames import Frame, lines_of, report_of, text_of
 from atila.debugging.masking import MASK, Masker, secrets_of
+from atila.debugging.matching import routes_page_of
 from atila.debugging.rendering import render_page
 from atila.debugging.requests import describe_app, describe_request, sent_secrets, shown_target
 from atila.debugging.values import Describer
@@ -73,6 +74,7 @@ def render_error_page(was: Was, error: HTTPError, exc: BaseException) -> tuple[b
         f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n\n{text_of(exc, masker)}",
         editor=os.environ.get(VARIABLE),
         mask=MASK,
+        routes_page=routes_page_of(was.app),
     )
 
 

@@ -69,6 +69,24 @@ class Resolver:
         admit = endpoint.admit
         return endpoint if admit is None else admit(exchange)
 
+    def look(
+        self, method: str, path: str, host: str = ""
+    ) -> tuple[RouteEndpoint, dict[str, Any] | None]:
+        """What a request would find, whoever sends it; for the pages of ``--devel``.
+
+        Parameters:
+            path: decoded, below the point of the app; begins with ``/``.
+
+        Raises ``Resolution``, and ``HTTPError`` for a path that was taken back or is too long.
+        """
+        for match, code in self._unrouted:
+            if match(path):
+                raise HTTPError(code)
+        return self._find_for(host.lower())(method, path)
+
+    def _find_for(self, host: str) -> Find:
+        return next((find for domain, find in self._domains if host.startswith(domain)), self._find)
+
     def _look_up(self, exchange: Exchange, path: str, find: Find) -> Endpoint:
         try:
             endpoint, exchange.params = find(exchange.request.method, path)
@@ -100,8 +118,7 @@ class Resolver:
         if exchange.body is not None and (calls := self._rpc.offer(exchange)) is not None:
             return calls
         host = request.headers.get("host", "").lower()
-        find = next((find for domain, find in self._domains if host.startswith(domain)), self._find)
-        return self._look_up(exchange, path, find)
+        return self._look_up(exchange, path, self._find_for(host))
 
     def _explain(self, exchange: Exchange, verdict: Resolution) -> Endpoint:
         request = exchange.request

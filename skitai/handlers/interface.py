@@ -70,6 +70,9 @@ class Application(Protocol):
     exchange, a path and a head that answers with a static file, or returns False. With None for the
     head it answers nothing.
 
+    ``describe()`` tells its routes as a dictionary of plain data, for the command ``routes``; those
+    of atila have the keys that ``atila.routing.listing`` documents.
+
     ``hear(event, *args, **kwargs)`` is called for what another app broadcasts. An app may do
     without any of these but ``freeze`` and ``cleanup``.
     """

@@ -12,7 +12,7 @@ from skitai.stores.local import LocalStore
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from skitai.bus.bus import Bus
     from skitai.mail.mailer import Mailer
@@ -32,9 +32,13 @@ class Peers:
     Attributes:
         g: values of all apps.
         mailer: takes mail for delivery; None where no worker is.
+        describe_site: what is mounted, see ``skitai.mounts``; None where no worker is.
     """
 
-    __slots__ = ("_apps", "bus", "g", "loop", "mailer", "max_upload_size", "reloading", "upstreams")
+    __slots__ = (
+        *("_apps", "bus", "describe_site", "g", "loop", "mailer", "max_upload_size", "reloading"),
+        "upstreams",
+    )
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Peers:
         self.upstreams = upstreams
         self.bus = bus
         self.mailer: Mailer | None = None
+        self.describe_site: Callable[[], dict[str, Any]] | None = None
 
     def add(self, name: str, app: Any) -> None:
         """Make an app known; called while the worker starts."""
