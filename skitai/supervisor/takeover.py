@@ -39,11 +39,16 @@ def hold(settings: Settings, kept: dict[str, Any]) -> tuple[Settings, list[str]]
     """
     before = replace(settings, **kept)
     changes = [
-        f"{name} {getattr(before, name)!r} -> {getattr(settings, name)!r}"
+        f"{name} {_shown(before, name)} -> {_shown(settings, name)}"
         for name in kept
         if getattr(before, name) != getattr(settings, name)
     ]
     return before, changes
+
+
+def _shown(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    return f"{value:o}" if name == "socket_mode" else repr(value)
 
 
 def wanted(settings: Settings) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Http2Load(ProtocolLoad):
 
     def _converse(self, name: str) -> None:
         with self._connect() as connection:
-            conversation = _Http2Conversation(connection)
+            conversation = Http2Conversation(connection)
             while not self._enough.is_set():
                 answers = conversation.ask([f"{name}-{at}" for at in range(AT_ONCE)])
                 for token, (status, text) in answers.items():
@@ -107,52 +107,75 @@ class Http2Load(ProtocolLoad):
                     return
 
 
-class _Http2Conversation:
+class Http2Conversation:
+    """A connection without TLS by prior knowledge, or one that TLS has agreed on.
+
+    Attributes:
+        last: the stream up to which the server takes requests; None until it says goodbye.
+    """
+
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._h2 = h2.connection.H2Connection()
         self._h2.initiate_connection()
-        self.last: int | None = None  # stream that the server takes
-        self._answers: dict[int, list[bytes]] = {}
+        self.last: int | None = None
+        self._heads: dict[int, int] = {}
+        self._bodies: dict[int, bytes] = {}
         self._ended: set[int] = set()
 
     def ask(self, tokens: list[str]) -> dict[str, tuple[int, str]]:
-        streams = {}
-        for token in tokens:
-            stream = self._h2.get_next_available_stream_id()
-            self._h2.send_headers(
-                stream,
-                [
-                    (":method", "GET"), (":scheme", "http"), (":authority", "localhost"),
-                    (":path", f"/who?token={token}"),
-                ],
-                end_stream=True,
-            )  # fmt: skip
-            streams[stream], self._answers[stream] = token, [b"0"]
-        self._socket.sendall(self._h2.data_to_send())
-        while any(
-            stream not in self._ended and (self.last is None or stream <= self.last)
-            for stream in streams
-        ):
-            self._receive()
+        """Ask at the same time; the answers to those that the server took."""
+        streams = {self.begin(f"/who?token={token}"): token for token in tokens}
+        while any(not self._done(stream) for stream in streams):
+            self.receive()
         return {
-            token: (int(head), b"".join(body).decode())
-            for stream, token in streams.items()
-            if stream in self._ended
-            for head, *body in [self._answers.pop(stream)]
+            token: self.read(stream) for stream, token in streams.items() if stream in self._ended
         }
 
-    def _receive(self) -> None:
+    def begin(self, path: str, method: str = "GET") -> int:
+        """Send a head, and the end unless it is a POST; the stream."""
+        stream = self._h2.get_next_available_stream_id()
+        head = [
+            (":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path),
+        ]  # fmt: skip
+        self._h2.send_headers(stream, head, end_stream=method == "GET")
+        self._bodies[stream] = b""
+        self._socket.sendall(self._h2.data_to_send())
+        return stream
+
+    def send(self, stream: int, data: bytes, ended: bool = False) -> None:
+        """Send a piece of a body, as fast as the server allows."""
+        while data:
+            room = min(
+                self._h2.local_flow_control_window(stream), self._h2.max_outbound_frame_size
+            )  # fmt: skip
+            if room <= 0:
+                self.receive()
+                continue
+            self._h2.send_data(stream, data[:room], end_stream=ended and len(data) <= room)
+            data = data[room:]
+            self._socket.sendall(self._h2.data_to_send())
+
+    def read(self, stream: int) -> tuple[int, str]:
+        """The answer, when it is complete."""
+        while stream not in self._ended:
+            self.receive()
+        return self._heads.pop(stream), self._bodies.pop(stream).decode()
+
+    def _done(self, stream: int) -> bool:
+        return stream in self._ended or (self.last is not None and stream > self.last)
+
+    def receive(self) -> None:
+        """Wait for the server."""
         data = self._socket.recv(65536)
         assert data, "the connection ended without a word"
         for event in self._h2.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
-                self._answers[event.stream_id][0] = dict(event.headers)[b":status"]
+                status = dict(event.headers)[b":status"]
+                self._heads[event.stream_id] = int(status)
             elif isinstance(event, h2.events.DataReceived):
-                self._answers[event.stream_id].append(event.data)
-                self._h2.acknowledge_received_data(
-                    event.flow_controlled_length, event.stream_id
-                )  # fmt: skip
+                self._bodies[event.stream_id] += event.data
+                self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
                 self._ended.add(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
