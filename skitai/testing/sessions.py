@@ -77,6 +77,15 @@ class _Adapter(HTTPAdapter):
         response.__dict__.update(super().build_response(req, resp).__dict__)
         return response
 
+    def close(self) -> None:
+        """Close idle connections now. urllib3 alone keeps those to whose answers something refers,
+        and a service waits 1.5 seconds in its end for a client that does not close them.
+        """
+        pools = self.poolmanager.pools
+        for key in pools.keys():
+            pools[key].close()
+        super().close()
+
 
 class _UnverifiedConnection(HTTPSConnection):
     def connect(self) -> None:

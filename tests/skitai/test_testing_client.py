@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import requests
 from processes import PATIENCE, eventually, run_python
@@ -361,3 +362,17 @@ def test_socket_of_a_silent_server_is_closed_with_the_client(client: TestClient)
             while chunk := accepted.recv(4096):
                 received += chunk
     assert received.startswith(b"GET / HTTP/1.1\r\n")
+
+
+def test_answers_that_are_kept_do_not_keep_connections(client: TestClient) -> None:
+    def connections() -> set[object]:
+        found = psutil.Process().net_connections("tcp4")
+        return {each.laddr for each in found if each.raddr and each.raddr.port == client.port}
+
+    before = connections()
+    attached = test_client(port=client.port)
+    answer = attached.get("/hello")
+    assert connections() > before
+    attached.stop()
+    assert connections() == before
+    assert answer.text == "Grüße"
