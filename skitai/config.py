@@ -292,8 +292,12 @@ class Settings:
     quic: int = setting(
         0, whole_number(0, 65535), "UDP port of HTTP/3; 0: none", option=True, example=443
     )
-    user: str = setting("", USER, "whom a service that root starts runs as", option=True)
-    group: str = setting("", USER, "its group; default: the user's own", option=True)
+    user: str = setting(
+        "", USER, "whom a service that root starts runs as", option=True, example="www-data"
+    )
+    group: str = setting(
+        "", USER, "its group; default: the user's own", option=True, example="www-data"
+    )
     workers: int = setting(1, whole_number(1), "worker processes", option=True, example=4)
     threads: int = setting(
         4, whole_number(0), "request threads per worker; 0: apps run on the loop", option=True

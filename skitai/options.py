@@ -109,6 +109,12 @@ def parse(
         raise ConfigError("--nginx-certificate and --nginx-key need --nginx-conf=DOMAIN")
     for word in words:
         _refuse(word, own)
+    for name in ("dry_run", "force"):
+        if name in given and command not in INSTALLING:
+            raise ConfigError(
+                f"{option_of(name)} is for commands that write files: give it with install, "
+                "update, remove or --nginx-conf=DOMAIN"
+            )
     settings = {key: value for key, value in vars(given).items() if key in SETTING_FIELDS}
     return CommandLine(
         settings,

@@ -64,16 +64,23 @@ def start(service: Service, conf: dict[str, Any]) -> int:
         refuse_second(settings.name, service.directory)
     log.prepare(settings)
     log.install("m", settings=settings)
+    listeners = open_listeners(settings)
+    try:
+        udp = open_udp(settings)
+    except ConfigError:
+        for listener in listeners:
+            listener.close()
+        raise
     master = Supervisor(
         settings,
-        open_listeners(settings),
+        listeners,
         serve,
         exec_argv=restart_command(service.started_in),
         watch_paths=service.source_directories if settings.devel else None,
         log=log.engine,
         memory_fd=service.memory.descriptor,  # makes it, so that the workers have it in common
         lock=lock,
-        udp=open_udp(settings),
+        udp=udp,
     )
     return master.run()
 

@@ -42,7 +42,7 @@ def carry_out(line: CommandLine, launch: Launch) -> int:
         raise ConfigError(
             f"{line.command} needs a name for the service: give skitai.run(name='myapp') or --name"
         )
-    if line.nginx_domain:
+    if line.command == "nginx-conf":
         return _write_nginx(line, launch)
     if line.installs:
         from skitai.commands.installation import Installation
