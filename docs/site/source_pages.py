@@ -43,11 +43,9 @@ class SourceTree:
         self._places: set[str] = set()
 
     def add(self, place: str) -> None:
-        """Show a file, or a directory with all text files in it; what is in docs/ is a page."""
+        """Show a file, or a directory with all text files in it, if it exists."""
         path = ROOT / place
-        if place.endswith(".md") and (place.startswith("docs/") or "/" not in place):
-            return
-        if place.startswith("docs/images/") or not path.exists():
+        if not path.exists():
             return
         self._places.add(place)
         if path.is_dir():
