@@ -36,6 +36,12 @@ def test_files_are_small(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
 
 
+@pytest.mark.parametrize("page", sorted(EXAMPLES.rglob("*.md")), ids=lambda page: page.parent.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).is_file(), target
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_shell_lines_name_what_exists(name):
     for block in blocks_of(EXAMPLES / name / "README.md"):

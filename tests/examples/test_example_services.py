@@ -11,6 +11,7 @@ import ssl
 import time
 
 import httpx
+import psutil
 import pytest
 import requests
 from websockets.exceptions import InvalidStatus
@@ -194,3 +195,22 @@ def test_secrets_of_development_are_refused_in_production(example, monkeypatch, 
         monkeypatch.delenv(key, raising=False)
     with pytest.raises(skitai.StartupError, match=f"exit code 2(.|\n)*{variable}"):
         example(name).start().stop()
+
+
+def test_orders_are_packed_whatever_happens_to_the_packer(example):
+    with example("schedules").start() as client:
+
+        def packed(number):
+            return client.get(f"/orders/{number}").data["state"] == "packed"
+
+        client.post("/orders", {"item": "tea"})
+        until(lambda: packed(1), "the first order")
+        (packer,) = (
+            process
+            for process in psutil.Process(client.pid).children(recursive=True)
+            if "packer.py" in " ".join(process.cmdline())
+        )
+        packer.kill()
+        client.post("/orders", {"item": "coffee"})
+        until(lambda: packed(2), "the second order")
+        assert client.get("/waiting").data["waiting"] in (0, 1)
