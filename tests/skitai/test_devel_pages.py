@@ -7,7 +7,6 @@ import gzip
 import json
 import logging
 import os
-import socket
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from skitai.handlers.wsgi import WSGIApplication
 from skitai.server.representation import Head
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
