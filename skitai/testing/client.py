@@ -11,13 +11,16 @@ from skitai.errors import ConfigError, SkitaiError
 from skitai.testing.launcher import ServerProcess, build_command, free_port
 from skitai.testing.output import KEPT
 from skitai.testing.recording import take_spec
+from skitai.testing.remote import ApiPath, Stub, jsonrpc_proxy, open_websocket, xmlrpc_proxy
 from skitai.testing.verbs import Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
+    from xmlrpc.client import ServerProxy
 
     from typing_extensions import Self
+    from websockets.sync.client import ClientConnection
 
     from skitai.testing.sessions import HttpSession, Response
     from skitai.testing.verbs import Headers
@@ -196,6 +199,53 @@ class TestClient(Verbs):
     def axios(self) -> Axios:
         """The same methods for JSON APIs."""
         return Axios(self)
+
+    # Other ways to ask
+
+    def stub(self, base: str = "", headers: Mapping[str, str] | None = None) -> Stub:
+        """Requests with JSON below a path, as ``was.stub`` makes them.
+
+        ``with client.stub("/api") as stub: stub.put("/notes/{}", 7, text="milk")``; parameters of
+        its methods: see `skitai.testing.remote.Stub`.
+        """
+        return Stub(self.axios, base, headers or {})
+
+    def api(self, point: str = "") -> ApiPath:
+        """Requests with JSON by attributes: ``client.api().notes(7).get(limit=3)``."""
+        return ApiPath(self.stub(point))
+
+    @property
+    def siesta(self) -> ApiPath:
+        """``api`` from the root: ``client.siesta.notes.get()``."""
+        return self.api()
+
+    def xmlrpc(self, url: str = "/") -> ServerProxy:
+        """Call procedures by XML-RPC: ``with client.rpc("/rpc2") as proxy: proxy.add(1, 2)``.
+
+        Raises ``xmlrpc.client.Fault`` and ``ProtocolError``.
+        """
+        return xmlrpc_proxy(self, url)
+
+    rpc = xmlrpc
+
+    def jsonrpc(self, url: str = "/") -> Any:
+        """The same by JSON-RPC, with the extra ``rpc``. Raises ``jsonrpclib.ProtocolError``."""
+        return jsonrpc_proxy(self, url)
+
+    def websocket(
+        self, path: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> ClientConnection:
+        """Open a websocket with this client's cookies, token and ``X-`` headers.
+
+        ``with client.websocket("/echo") as socket: socket.send("hello"); socket.recv(timeout=5)``
+
+        Parameters:
+            headers: more of them.
+            options: those of ``websockets.sync.client.connect``.
+
+        Raises ``websockets.exceptions.InvalidStatus`` when the service refuses.
+        """
+        return open_websocket(self, path, (headers or {}).items(), **options)
 
     def set_default_header(self, name: str, value: str) -> None:
         """Send this header with every request."""
