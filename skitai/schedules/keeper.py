@@ -113,7 +113,7 @@ class Keeper:
         self._selector.register(self._seat.alive_fd, selectors.EVENT_READ)
         self._seat.report_ready()
         if self._board.began() is None:
-            self._board.begin(self._monotonic())
+            self._board.begin(self._wall(), self._monotonic())
         for keeping in self._keepings:
             if keeping.trigger is None:
                 keeping.starts.append(self._monotonic())
@@ -244,6 +244,12 @@ class Keeper:
             keeping.owned = self._board.take(keeping.number)
         return keeping.owned
 
+    def _give_back(self, keeping: Keeping) -> None:
+        """Let another keeper run the job, if this one has no more to do for it."""
+        if keeping.owned and not keeping.runs and not keeping.starts:
+            keeping.owned = False
+            self._board.give_back(keeping.number)
+
     def _start(self, keeping: Keeping, now: float) -> None:
         job = keeping.job
         try:
@@ -252,6 +258,7 @@ class Keeper:
             self._count(keeping, "failures")
             log.error("job %s can't be started: %s", job.name, exc)
             self._rest(keeping, now)
+            self._give_back(keeping)
             return
         keeping.runs.append(run)
         self._selector.register(run, selectors.EVENT_READ, run)
@@ -283,9 +290,7 @@ class Keeper:
             self._selector.unregister(run)
         run.close()
         self._ended(keeping, run, code, now)
-        if not keeping.runs and not keeping.starts and keeping.owned:
-            keeping.owned = False
-            self._board.give_back(keeping.number)
+        self._give_back(keeping)
 
     def _ended(self, keeping: Keeping, run: Run, code: int, now: float) -> None:
         job, took = run.job, now - run.began

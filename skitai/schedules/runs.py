@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import traceback
 from collections import deque
 from typing import TYPE_CHECKING, NoReturn
@@ -192,11 +191,12 @@ def _fork(become: Callable[[int], int], output: int, own: tuple[int, Leash]) -> 
         pid = os.fork()
         if pid == 0:
             _go_on(become, output, own, starting)
+    except OSError:
+        os.close(started)
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
         os.close(starting)
-        if sys.exc_info()[0] is not None:
-            os.close(started)
     os.read(started, 1)  # from now on it leads a group that signals can be sent to
     os.close(started)
     return Forked(pid)

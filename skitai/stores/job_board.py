@@ -51,8 +51,9 @@ class JobBoard:
         )
         return started, wall, monotonic
 
-    def begin(self, monotonic: float) -> None:
+    def begin(self, wall: float, monotonic: float) -> None:
         """Jobs begin now."""
+        self.reached(wall, monotonic)
         self._memory.words[self._first + STARTED] = int(monotonic * MICROSECONDS) or 1
 
     def reached(self, wall: float, monotonic: float) -> None:

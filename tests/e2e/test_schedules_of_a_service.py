@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 APP = """
     import asyncio
     import os
-    import sys
+    import subprocess
     import skitai
     from atila import Atila
 
@@ -36,6 +36,11 @@ APP = """
     def tick ():
         skitai.g.delta ("ticks", 1)
         print ("it is", os.getpid ())
+
+    def hang ():
+        child = subprocess.Popen (["sleep", "1000"])
+        print ("I hang")
+        child.wait ()
 
     async def broken ():
         await asyncio.sleep (0)
@@ -165,16 +170,22 @@ def test_jobs_run_by_the_second_once_share_g_and_their_failures_are_logged(launc
 
 @pytest.mark.parametrize("devel", [False, True])
 def test_nothing_is_left_of_a_master_that_was_killed(launch, devel):
-    service = launch(project("skitai.background_task ('mirror', 'task.py')"), devel=devel)
+    jobs = "skitai.background_task ('mirror', 'task.py'); skitai.cron ('@reboot', hang)"
+    service = launch(project(jobs), devel=devel)
     service.wait_for_log(r"mirror: first from (\d+)")
+    service.wait_for_log(r"hang: I hang")
     service.send(signal.SIGKILL)
     eventually(lambda: living(service.folder) == [], "the end of all processes")
 
 
 def test_tasks_end_with_a_killed_process_of_jobs_and_begin_anew(launch):
     service = launch(
-        project("skitai.background_task ('mirror', 'task.py'); skitai.sched (0.1, tick)")
+        project(
+            "skitai.background_task ('mirror', 'task.py'); skitai.sched (0.1, tick); "
+            "skitai.cron ('@reboot', hang)"
+        )
     )
+    service.wait_for_log(r"hang: I hang")
     first = int(service.wait_for_log(r"mirror: first from (\d+)")[1])
     os.kill(eventually(lambda: keeper(service.folder), "the process of jobs"), signal.SIGKILL)
     service.wait_for_log(
@@ -182,6 +193,10 @@ def test_tasks_end_with_a_killed_process_of_jobs_and_begin_anew(launch):
     )
     second = int(service.wait_for_log(rf"mirror: first from (?!{first}\b)(\d+)")[1])
     eventually(lambda: tasks(service.folder) == [second], "the end of the first task")
+    eventually(
+        lambda: [each.name() for each in living(service.folder)].count("sleep") == 1,
+        "the end of what the first processes had started",
+    )
     ticks = int(service.get("/ticks").text)
     eventually(lambda: int(service.get("/ticks").text) > ticks, "ticks go on")
     assert service.get("/ticks").status_code == 200
@@ -301,3 +316,18 @@ def test_a_job_of_an_app_that_is_not_mounted_ends_the_start(tmp_path):
     done = run_script(tmp_path)
     assert done.returncode == 2
     assert "job 'waiting': app='shop' is not mounted, there are 'notes'" in done.stderr
+
+
+def test_a_reload_that_fails_leaves_the_jobs_alone_and_a_save_restarts_them(launch):
+    service = launch(project("skitai.background_task ('mirror', 'task.py')"), devel=True)
+    first = int(service.wait_for_log(r"mirror: first from (\d+)")[1])
+    write_files(service.folder, {"serve.py": project("skitai.cron ('* * *', tick)")["serve.py"]})
+    service.wait_for_log(r"reload given up.*has 3 fields, not 5")
+    assert tasks(service.folder) == [first]
+    assert "was stopped" not in service.log()
+    write_files(service.folder, project("skitai.background_task ('mirror', 'task.py')", "second"))
+    second = int(service.wait_for_log(r"mirror: second from (\d+)")[1])
+    assert tasks(service.folder) == [second]
+    write_files(service.folder, project("pass"))
+    eventually(lambda: not tasks(service.folder) and not keeper(service.folder), "no jobs at all")
+    assert service.get("/ticks").status_code == 200
