@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -184,8 +185,10 @@ class Child:
             at_end = True
         *lines, self.reported = self.reported.split(b"\n")
         for line in lines:
-            kind, value = json.loads(line)
-            self._take(kind, value, now)
+            # What an app has written there by mistake must not end the service.
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                kind, value = json.loads(line)
+                self._take(kind, value, now)
         return not at_end
 
     def _take(self, kind: str, value: Any, now: float) -> None:

@@ -139,11 +139,15 @@ class Supervisor:
             self._handle_signal(signal.Signals(signum))
         self._take_changes()
         self._run_timers()
-        if self._announced and not self._incoming and not self._stopping:
+        if self._at_rest():
             if self._reload_wanted:
                 self._begin_reload(len(self._current.slots))
             else:
                 self._relief.act(self._current, time.monotonic())
+
+    def _at_rest(self) -> bool:
+        """Whether the service does nothing but serve."""
+        return self._announced and self._incoming is None and not self._stopping
 
     # Starting workers
 
@@ -318,7 +322,7 @@ class Supervisor:
         """Seconds until the next timer is due."""
         due = [child.kill_at for child in self._children.values()]
         due += [child.ready_by for child in self._children.values()]
-        if self._incoming is None:
+        if self._at_rest():
             due.append(self._relief.due(self._current))
         due += [slot.respawn_at for slot in (*self._current.slots, *self._jobs.waiting())]
         if self._watchdog is not None:
@@ -396,9 +400,7 @@ class Supervisor:
     def _develop(self, watch_paths: Callable[[], list[str]]) -> Development:
         from skitai.supervisor.development import Development  # only --devel pays for its imports
 
-        return Development(
-            watch_paths, self._settings, self._selector, self._inbox.wake, self._log
-        )
+        return Development(watch_paths, self._settings, self._selector, self._inbox.wake, self._log)
 
     def _watch_files(self) -> None:
         if self._development is None or self._stopping:

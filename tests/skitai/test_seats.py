@@ -20,7 +20,7 @@ def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 def seat_text(changes: dict[str, Any]) -> str:
     seat: dict[str, Any] = {
         "master": os.getppid(), "slot": 0, "workers": 1, "alive": 0, "report": 1,
-        "memory": None, "listeners": [], "udp": [], "cause": "start", "held": {},
+        "memory": None, "listeners": [], "udp": [], "cause": "start", "held": {}, "jobs": 0,
     }  # fmt: skip
     return json.dumps({**seat, **changes})
 

@@ -1,7 +1,8 @@
 """A service with a toy worker, for the scripts that test_supervisor.py writes and starts.
 
 A client sends one line: ``who`` is answered with facts about the worker, ``wait`` first with the
-worker's process id alone, and with the facts when a second line follows.
+worker's process id alone, and with the facts when a second line follows. At ``leave`` a worker
+that is ``tired`` asks for a replacement before it answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.config import Settings
 from skitai.net.listeners import bind_listeners
 from skitai.supervisor import children, master
-from skitai.supervisor.seats import WorkerSeat, occupy, seat_from_environment
+from skitai.supervisor.seats import MAX_REQUESTS, WorkerSeat, occupy, seat_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +38,15 @@ class ToyWorker:
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.signal(signal.SIGUSR1, lambda *_: None)
 
-    def serve(self, *, stubborn: bool) -> int:
+    def serve(self, *, stubborn: bool, tired: bool) -> int:
         self.selector.register(self.seat.alive_fd, selectors.EVENT_READ, "alive")
         self.selector.register(self.wake_reader, selectors.EVENT_READ, "signal")
         for listener in self.seat.sockets:
             listener.listen(64)
             self.selector.register(listener, selectors.EVENT_READ, "accept")
         self.seat.report_ready()
-        os.close(self.seat.report_fd)  # a worker may: it has nothing more to tell
+        if not tired:
+            os.close(self.seat.report_fd)  # a worker may: it has nothing more to tell
         while not self.draining or stubborn or self.connections():
             for key, _ in self.selector.select():
                 if key.data == "alive":
@@ -86,6 +88,8 @@ class ToyWorker:
         if line == b"wait\n":
             connection.sendall(b"%d\n" % os.getpid())
             return
+        if line == b"leave\n":
+            self.seat.report_leaving(MAX_REQUESTS, "is tired")
         if line:
             self.send_facts(connection)
         self.selector.unregister(connection)
@@ -118,6 +122,7 @@ def run(
     start: Callable[[WorkerSeat], None] = lambda seat: None,
     command: list[str] | None = sys.orig_argv,
     stubborn: bool = False,
+    tired: bool = False,
     watch: str = "",
     quick: bool = False,
     steady_after: float = master.STEADY_AFTER,
@@ -129,6 +134,7 @@ def run(
         start: called in each worker before it serves.
         command: starts the script again for a reload; `None`: it can't be.
         stubborn: workers don't end when they are asked to.
+        tired: workers may want to leave.
         watch: a directory whose changes cause a reload.
         quick: no waiting between replacements, and little before killing.
         steady_after: seconds of service after which a worker has a clean record.
@@ -138,7 +144,7 @@ def run(
     def serve_worker(seat: WorkerSeat) -> int:
         worker = ToyWorker(seat, code)
         start(seat)
-        return worker.serve(stubborn=stubborn)
+        return worker.serve(stubborn=stubborn, tired=tired)
 
     seat = seat_from_environment()
     if seat is not None:
