@@ -35,11 +35,14 @@ class PageLinks(HTMLParser):
         self.links: list[str] = []
         self.assets: list[str] = []
         self.anchors: set[str] = set()
+        self.ambiguous: list[str] = []
         self.images_without_text = 0
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
+        if values.get("id") in self.anchors:
+            self.ambiguous.append(values["id"])
         self.anchors.update(values[name] for name in ("id", "name") if values.get(name))
         if tag == "a" and values.get("href"):
             self.links.append(values["href"])
@@ -89,6 +92,11 @@ def test_links_within_the_site_lead_to_pages_and_anchors_that_exist(site, pages)
             elif parts.fragment and unquote(parts.fragment) not in pages[target].anchors:
                 broken.append(f"{path.relative_to(site.resolve())}: {link}: no such anchor")
     assert broken == []
+
+
+@pytest.mark.e2e
+def test_anchors_are_unique_in_their_page(pages):
+    assert {path.name: page.ambiguous for path, page in pages.items() if page.ambiguous} == {}
 
 
 @pytest.mark.e2e

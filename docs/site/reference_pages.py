@@ -10,7 +10,12 @@ import inspect
 import re
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Places = dict[str, list[str]]
 
 _REFERENCE = re.compile(r"see `(skitai\.[\w.]+)`")
 
@@ -93,7 +98,7 @@ def reference_page(page: ReferencePage) -> str:
     """The Markdown of a page, with a directive of mkdocstrings for each object."""
     parts = [f"# {page.title}\n\n{page.intro}\n"]
     names = names_of(page)
-    places: dict[str, list[str]] = {}
+    places: Places = {}
     for name, place in names:
         places.setdefault(place, []).append(name)
     for place, known in sorted(places.items(), key=lambda item: item[1][0].lower()):
@@ -101,7 +106,7 @@ def reference_page(page: ReferencePage) -> str:
         if page.package == "atila" and (same, place) in exported("skitai"):
             parts.append(f"## {known[0]}\n\nThe same as [`{same}`][{place}].\n")
         else:
-            parts.append(_directive(place, known))
+            parts.append(_directives(place, places))
     return "\n".join(parts)
 
 
@@ -149,21 +154,31 @@ def _is_constant(name: str) -> bool:
     return (name.isupper() and len(name) > 3) or name.startswith("__")
 
 
-def _directive(place: str, names: list[str]) -> str:
-    """The object, its other names, and what its docstring refers to for its parameters."""
-    others = ", ".join(f"`{name}`" for name in names[1:])
-    parts = [_documented(place, names[0], 2), f"Also: {others}.\n" if others else ""]
+def _directives(place: str, places: Places) -> str:
+    """The object, its other names, and what its docstring refers to for its parameters.
+
+    Parameters:
+        places: all objects of the page with their names; each is described once.
+    """
+    name, *others = places[place]
+    members = [other.removeprefix(f"{place}.") for other in places if other.startswith(f"{place}.")]
+    parts = [_documented(place, name, 2, members)]
+    if others:
+        parts.append(f"Also: {', '.join(f'`{other}`' for other in others)}.\n")
     thing = found(place)
-    if not inspect.isclass(thing):
-        parts += [
-            _documented(other, other.rpartition(".")[2], 3)
-            for other in _REFERENCE.findall(inspect.getdoc(thing) or "")
-        ]
+    if inspect.isclass(thing):
+        return "\n".join(parts)
+    for other in _REFERENCE.findall(inspect.getdoc(thing) or ""):
+        if other in places:
+            parts.append(f"See [`{places[other][0]}`][{other}].\n")
+        else:
+            parts.append(_documented(other, f"What {name} takes", 3))
     return "\n".join(parts)
 
 
-def _documented(place: str, heading: str, level: int) -> str:
+def _documented(place: str, heading: str, level: int, hidden: Iterable[str] = ()) -> str:
+    filters = ["!^_", *(f"!^{member}$" for member in hidden)]
     return (
         f"::: {place}\n    options:\n      heading: {heading}\n      toc_label: {heading}\n"
-        f"      heading_level: {level}\n"
+        f"      heading_level: {level}\n      filters: {filters}\n"
     )
