@@ -11,7 +11,7 @@ LONGEST = {"name": 30, "text": 500}  # characters
 
 
 @app.get("/")
-def page(was, room="lobby"):
+def page(was, room: str = "lobby"):
     return was.render("chat.j2", room=room)
 
 

@@ -31,7 +31,9 @@ def files():
 
 if __name__ == "__main__":
     skitai.mount("/", app)
-    # hsts: browsers that were here once come back by https only. Begin with a small number.
-    skitai.enable_ssl(*files(), hsts=3600)
+    # Browsers that were here once come back by https only, for so many seconds. Begin with a small
+    # number, and never do it to localhost: it holds for all of its ports.
+    hsts = 0 if skitai.is_devel() else 3600
+    skitai.enable_ssl(*files(), hsts=hsts)
     skitai.enable_forward(port=5001, forward_port=5000)  # port=80, forward_port=443
     skitai.run(port=5000)

@@ -59,7 +59,10 @@ def progress(job):
 
 @app.on("job:begun")
 async def work(was, id, below):
-    """Runs on the loop and waits there for other processes; it goes on when the client is gone."""
+    """Runs on the loop and waits there for other processes; it goes on when the client is gone.
+
+    What it raises is logged, as of all handlers of events.
+    """
     job = app.was.db("@jobs").update("job").filter(id=id)
     found = 0
     try:
@@ -69,7 +72,6 @@ async def work(was, id, below):
             found += task.fetch()
             (await job.clone().set(done=part + 1, primes=found).execute()).commit()
     except Exception:
-        app.log(f"job {id} failed", "error")
         (await job.clone().set(failed=True).execute()).commit()
         raise
 

@@ -88,6 +88,10 @@ def test_login(example, browser, tmp_path):
         browser.follow(submit())
         assert browser.errors == []
         assert browser.run("fetch('/admin').then((answer) => answer.status)") == 401
+        browser.open(f"{client.url}/")  # answered with 401, and the form
+        browser.follow(submit(name="momo", password="open sesame"))
+        assert browser.run("document.querySelector('h1').innerText") == "Welcome, momo"
+        browser.errors.clear()  # Chromium reports the two answers with 401
 
 
 def test_plugin(example, browser, tmp_path):

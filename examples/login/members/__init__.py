@@ -36,7 +36,7 @@ def __setup__(app, mntopt):
 
     @app.error_handler(401)
     def unauthorized(was, error):
-        return was.render("login.j2", error=error["message"])
+        return was.render("login.j2")
 
 
 def __mounted__(app, mntopt):

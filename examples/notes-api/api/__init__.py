@@ -1,5 +1,7 @@
 """The app: create, read, update, delete, in a file of SQLite."""
 
+import os
+
 import skitai
 from atila import Atila
 
@@ -7,7 +9,8 @@ from . import store
 
 
 def __config__(pref):
-    skitai.alias("@notes", skitai.DB_SQLITE3, "notes.sqlite3")
+    # Tests say where their own database is.
+    skitai.alias("@notes", skitai.DB_SQLITE3, os.environ.get("NOTES_DB", "notes.sqlite3"))
 
 
 def __app__():
