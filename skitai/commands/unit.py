@@ -70,6 +70,7 @@ def unit_text(
             f"directory {str(directory)!r} can't be named in a unit: give it another name, without "
             "control characters and without a backslash at its end"
         )
+    start = settings.start_timeout and settings.start_timeout + STOP_MARGIN
     service = [
         "Type=notify",
         "NotifyAccess=main",
@@ -80,6 +81,7 @@ def unit_text(
         f"ExecStart={_command_line(command)}",
         "ExecReload=/bin/kill -HUP $MAINPID",
         "KillMode=mixed",
+        f"TimeoutStartSec={start:g}" if start else "TimeoutStartSec=infinity",
         f"TimeoutStopSec={settings.drain_timeout + 2 * STOP_MARGIN:g}",
         "Restart=on-failure",
         f"RestartSec={RESTART_SECONDS}",
