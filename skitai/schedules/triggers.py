@@ -85,7 +85,8 @@ class CronTimes:
 
     def before(self, moment: float) -> float:
         """The last moment before another; minus infinity for none."""
-        for found in self._iterate(moment, reverse=True):
+        # Up to its version 2.6 cronsim leaves out the second that a moment is in.
+        for found in self._iterate(math.ceil(moment), reverse=True):
             at = found.timestamp()
             if at < moment:
                 return at

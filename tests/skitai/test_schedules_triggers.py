@@ -67,7 +67,7 @@ def test_the_time_between_two_seconds_belongs_to_the_first():
     assert times.after(moment("2026-11-19T10:00:59.999")) == moment("2026-11-19T10:01:00")
     assert times.after(moment("2026-11-19T10:01:00")) == moment("2026-11-19T10:02:00")
     assert times.before(moment("2026-11-19T10:01:00")) == moment("2026-11-19T10:00:00")
-    assert times.before(moment("2026-11-19T10:01:00.5")) == moment("2026-11-19T10:01:00")
+    assert times.before(moment("2026-11-19T10:01:00.500")) == moment("2026-11-19T10:01:00")
 
 
 @pytest.mark.parametrize(
