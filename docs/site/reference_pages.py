@@ -101,6 +101,8 @@ def reference_page(page: ReferencePage) -> str:
     places: Places = {}
     for name, place in names:
         places.setdefault(place, []).append(name)
+    for place, known in places.items():
+        known.sort(key=lambda name: _last(name) != _last(place))  # its own name first
     for place, known in sorted(places.items(), key=lambda item: item[1][0].lower()):
         same = known[0].replace("atila.", "skitai.")
         if page.package == "atila" and (same, place) in exported("skitai"):
@@ -167,13 +169,31 @@ def _directives(place: str, places: Places) -> str:
         parts.append(f"Also: {', '.join(f'`{other}`' for other in others)}.\n")
     thing = found(place)
     if inspect.isclass(thing):
-        return "\n".join(parts)
+        return "\n".join([*parts, _other_names(thing)])
     for other in _REFERENCE.findall(inspect.getdoc(thing) or ""):
         if other in places:
             parts.append(f"See [`{places[other][0]}`][{other}].\n")
         else:
             parts.append(_documented(other, f"What {name} takes", 3))
     return "\n".join(parts)
+
+
+def _other_names(kind: type) -> str:
+    """The methods of a class that have several names."""
+    known = {
+        name: method.__name__
+        for name in dir(kind)
+        if inspect.isfunction(method := inspect.getattr_static(kind, name))
+        and name[0] != "_"
+        and name != method.__name__
+        and method.__name__[0] not in "_<"
+    }
+    names = [f"`{name}` is `{method}`" for name, method in known.items()]
+    return f"Other names: {', '.join(names)}.\n" if names else ""
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _documented(place: str, heading: str, level: int, hidden: Iterable[str] = ()) -> str:
