@@ -34,10 +34,15 @@ def encrypt_password(password: str | bytes) -> tuple[str, str]:
 
 
 def verify_password(password: str | bytes, salt: str, signature: str) -> bool:
-    """Whether salt and signature are those of this password; malformed ones are not."""
+    """Whether salt and signature are those of this password; malformed ones are not.
+
+    Empty ones stand for an account that isn't there. They take as long as a wrong password, so that
+    nobody learns from the time who has an account.
+    """
     found = _SIGNATURE.fullmatch(signature)
     salt_octets = from_text(salt)
     if found is None or salt_octets is None:
+        _scrypt(password, b"", COST, BLOCK, PARALLEL)
         return False
     cost, block, parallel = (int(part) for part in found.groups()[:3])
     expected = from_text(found[4])

@@ -22,11 +22,10 @@ def prepare(was):
 def authenticate(was, name, password):
     """The user of this name and password, or None. It takes 0.2 seconds on purpose."""
     rows = was.db("@users").select("user").filter(name=name).execute().fetch()
-    if not rows:
-        was.encrypt_password(password)  # as slow as a wrong password: nobody learns who is here
-        return None
-    user = rows[0]
-    return user if was.verify_password(password, user.salt, user.signature) else None
+    user = rows[0] if rows else None
+    # Empty ones for a name that nobody has: it takes as long, so the time tells nobody who is here.
+    salt, signature = (user.salt, user.signature) if user else ("", "")
+    return user if was.verify_password(password, salt, signature) else None
 
 
 def add(name, role):

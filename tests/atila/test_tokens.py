@@ -552,6 +552,22 @@ def test_malformed_signatures_are_nobody_s(salt, signature):
     assert Was().verify_password("geheim", salt, signature) is False
 
 
+def test_unknown_accounts_cost_as_much_as_wrong_passwords(monkeypatch):
+    was = Was()
+    account = was.encrypt_password("geheim")
+    costs = []
+    scrypt = hashlib.scrypt
+
+    def counted(password, **options):
+        costs.append({**options, "salt": b""})
+        return scrypt(password, **options)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    assert not was.verify_password("falsch", *account)
+    assert not was.verify_password("falsch", "", "")
+    assert costs[0] == costs[1]
+
+
 def test_identifiers():
     was = Was()
     assert was.make_uid("a") == was.make_uid(b"a") != was.make_uid("b")

@@ -35,12 +35,10 @@ def create(was, name, password):
 def authenticate(was, name, password):
     """The account of this name and password, or None."""
     rows = was.db("@accounts").select("account").filter(name=name).execute().fetch()
-    if not rows:
-        was.encrypt_password(password)  # as slow as a wrong password: nobody learns who is here
-        return None
-    account = rows[0]
-    good = was.verify_password(password, account.salt, account.signature)
-    return account if good else None
+    account = rows[0] if rows else None
+    # Empty ones for a name that nobody has: it takes as long, so the time tells nobody who is here.
+    salt, signature = (account.salt, account.signature) if account else ("", "")
+    return account if was.verify_password(password, salt, signature) else None
 
 
 def everybody(was):
