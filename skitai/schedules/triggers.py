@@ -85,8 +85,8 @@ class CronTimes:
 
     def before(self, moment: float) -> float:
         """The last moment before another; minus infinity for none."""
-        # Up to its version 2.6 cronsim leaves out the second that a moment is in.
-        for found in self._iterate(math.ceil(moment), reverse=True):
+        # Not from within a minute: cronsim 2.6 would leave that out.
+        for found in self._iterate(math.ceil(moment / 60) * 60, reverse=True):
             at = found.timestamp()
             if at < moment:
                 return at
