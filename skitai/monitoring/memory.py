@@ -14,7 +14,7 @@ def memory_used() -> int:
     the system has them once. What a forked worker still has in common with its master is counted,
     so that it does not matter how a worker was started, and how many there are.
     """
-    # PERF: 0.02 ms whatever the size. The exact private part of it (smaps_rollup) takes 10 ms for
+    # PERF: 0.05 ms whatever the size. The exact private part of it (smaps_rollup) takes 10 ms for
     # each GB, as the kernel looks at every page.
     try:
         with open(PROCESS, "rb") as file:

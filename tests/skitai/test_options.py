@@ -52,8 +52,8 @@ def test_unknown_option_gets_the_closest_name():
 def test_unknown_option_without_a_neighbour_gets_the_list():
     assert error_of("--zzz") == (
         "unknown option '--zzz': known are --address, --deploy, --devel, --disable-static, "
-        "--dry-run, --force, --group, --help, --ip, --name, --nginx-certificate, --nginx-conf, "
-        "--nginx-key, --port, --quic, --threads, --user, --workers"
+        "--dry-run, --force, --group, --help, --ip, --max-memory, --max-requests, --name, "
+        "--nginx-certificate, --nginx-conf, --nginx-key, --port, --quic, --threads, --user, --workers"
     )
     assert "--port" in error_of("-x")
 
@@ -175,3 +175,10 @@ def test_environment_precedence(chosen, environ, devel, expected):
 def test_wrong_environment_variable_is_named():
     with pytest.raises(ConfigError, match="SKITAIENV must be one word"):
         choose_environment(None, {"SKITAIENV": "a b"})
+
+
+def test_an_option_of_several_words_has_hyphens():
+    assert settings_of("--max-requests=5", "--max-memory", "1 GB") == {
+        "max_requests": "5", "max_memory": "1 GB",
+    }  # fmt: skip
+    assert "did you mean '--max-requests'" in error_of("--max_requests=5")
