@@ -386,11 +386,11 @@ class Settings:
     report_blocked: float = setting(
         0.0, seconds(), "log the stack of what blocks the loop longer; 0: never", example=1
     )
-    devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
     devel_refresh: bool = setting(True, SWITCH, "with --devel open pages follow what is saved")
     devel_watch: tuple[str, ...] = setting(
         (), PATHS, "with --devel saving these reloads, too", example=["settings.toml"]
     )
+    devel: bool = setting(False, SWITCH, "debug pages and reload on save", option=True)
 
     def __post_init__(self) -> None:
         for item in fields(self):

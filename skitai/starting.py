@@ -17,7 +17,13 @@ from skitai.errors import ConfigError, SkitaiError
 from skitai.importer import put_first
 from skitai.options import DEVEL, ENVIRONMENT, CommandLine, choose_environment, parse
 from skitai.privileges import become, check_owner
-from skitai.script import default_name, program_name, restart_command, start_command
+from skitai.script import (
+    MISCONFIGURED,
+    default_name,
+    program_name,
+    restart_command,
+    start_command,
+)
 from skitai.targets import Kind
 
 if TYPE_CHECKING:
@@ -48,9 +54,10 @@ def start(service: Service, conf: dict[str, Any]) -> int:
             settings, changes = _take_seat(service, settings, seat)
         serve = _serving(service, settings, changes)
     except SkitaiError as exc:
-        if seat is not None:
-            seat.report_failed(str(exc))
-        raise
+        if seat is None:
+            raise
+        seat.report_failed(str(exc))  # the master shows it
+        return MISCONFIGURED
     if seat is not None:
         occupy(seat, serve, settings.name)
     if line.command:
