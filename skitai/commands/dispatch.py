@@ -68,5 +68,6 @@ def _write_nginx(line: CommandLine, launch: Launch) -> int:
     from skitai.worker import survey
 
     wish = Wish(line.nginx_domain, line.nginx_certificate, line.nginx_key, line.force, line.dry_run)
-    front = NginxFront(launch.settings, launch.service.directory, wish)
-    return front.write(survey(launch.service, launch.settings, NO_SEAT))
+    service = launch.service
+    front = NginxFront(launch.settings, service.directory, wish, service.max_ages)
+    return front.write(survey(service, launch.settings, NO_SEAT))

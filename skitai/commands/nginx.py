@@ -23,7 +23,7 @@ from skitai.errors import ConfigError
 from skitai.server.origin import TrustedProxies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from skitai.config import Settings
     from skitai.worker import Survey
@@ -62,12 +62,20 @@ class NginxFront:
         settings: of the service.
         directory: of the launch script; the configuration is written to ``conf/nginx`` there.
         wish: what is wanted.
+        max_ages: seconds that clients may keep static files, by the beginning of their path.
 
     Raises ``ConfigError`` for a wish that can't be fulfilled.
     """
 
-    def __init__(self, settings: Settings, directory: Path, wish: Wish) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Path,
+        wish: Wish,
+        max_ages: Mapping[str, int] | None = None,
+    ) -> None:
         self._settings, self._script_home, self._wish = settings, directory, wish
+        self._max_ages = max_ages or {}
         self._domain = wish.domain.lower().rstrip(".")
         self._home = directory / "conf" / "nginx"
         self._root = Path(
@@ -158,6 +166,7 @@ class NginxFront:
             self._script_home / wish.certificate if wish.certificate else None,
             self._script_home / wish.key if wish.key else None,
             _nginx_version() >= _HTTP2_DIRECTIVE,
+            self._max_ages,
         )
 
     def _root_of(self, key: str) -> Path:

@@ -14,6 +14,7 @@ from skitai.errors import ConfigError
 from skitai.server.representation import compressible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from skitai.config import Settings
@@ -52,6 +53,7 @@ class Front:
         max_body: bytes of the largest body that any app takes.
         certificate, key: of https; None for http.
         http2_directive: nginx is 1.25.1 or newer, which has a directive of its own for HTTP/2.
+        max_ages: seconds that clients may keep static files, by the beginning of their path.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Front:
     certificate: Path | None = None
     key: Path | None = None
     http2_directive: bool = False
+    max_ages: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def word(self) -> str:
@@ -214,7 +217,25 @@ map "$request_method $uri" ${word}_directory {{
     "~/\\.(?!well-known/)" /.none;
     "~^(GET|HEAD) .*[^/]$" $uri;
 }}
+
+# How long clients may keep them. The first line that fits counts.
+map $uri ${word}_expires {{
+{_joined(_ages(front))}
+}}
 """
+
+
+def _ages(front: Front) -> list[str]:
+    longest_first = sorted(front.max_ages.items(), key=lambda age: -len(age[0]))
+    return [
+        f"default {STATIC_SECONDS}s;",
+        *(f'"~^{_pattern(path)}(/|$)" {seconds}s;' for path, seconds in longest_first),
+    ]
+
+
+def _pattern(path: str) -> str:
+    quoted(path)
+    return re.sub(r"[^\w/ -]", r"\\\g<0>", path.rstrip("/"))
 
 
 def _address(settings: Settings) -> str:
@@ -330,7 +351,7 @@ def _serving(front: Front) -> list[str]:
         "}",
         "default_type application/octet-stream;",
         "charset utf-8;",
-        f"expires {STATIC_SECONDS}s;",
+        f"expires ${front.word}_expires;",
         "gzip on;",
         "gzip_vary on;",
         "gzip_proxied any;",

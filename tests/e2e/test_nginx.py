@@ -132,7 +132,7 @@ def behind_nginx(folder, place, *words, ssl=False):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nginx")
-    project(folder / "project")
+    project(folder / "project", setup='skitai.set_max_age("/assets/module.mjs", 3600)')
     make_pair(folder / "project", "front")
     words = ["--nginx-certificate=front.pem", "--nginx-key=front.key"]
     with behind_nginx(folder / "project", folder / "nginx", *words) as (service, ports):
@@ -152,7 +152,9 @@ def test_files_come_from_nginx_itself(site):
     assert found.headers["content-type"] == "text/css; charset=utf-8"
     assert found.headers["content-encoding"] == "gzip"
     assert found.headers["cache-control"] == "max-age=600"
-    assert client.get("/assets/module.mjs").headers["content-type"].startswith("text/javascript")
+    module = client.get("/assets/module.mjs")
+    assert module.headers["content-type"].startswith("text/javascript")
+    assert module.headers["cache-control"] == "max-age=3600"
     assert client.get("/robots.txt").text == "User-agent: *"
 
 

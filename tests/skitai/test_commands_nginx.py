@@ -253,3 +253,19 @@ def test_sealed_files(tmp_path):
     assert condition_of(path) is Condition.FOREIGN
     path.write_bytes(b"\xff\x00")
     assert condition_of(path) is Condition.FOREIGN
+
+
+def test_ages_are_tried_from_the_longest_path(tmp_path, survey):
+    ages = {"/": 5, "/static/a.b+": 60, "/static/": 7}
+    NginxFront(Settings(name="shop"), tmp_path, Wish("example.com"), ages).write(survey)
+    text = text_of(tmp_path, "include/upstream.conf")
+    found = text.partition("map $uri $shop_expires {\n")[2].partition("}")[0]
+    assert [line.strip() for line in found.splitlines()] == [
+        "default 600s;", r'"~^/static/a\.b\+(/|$)" 60s;', '"~^/static(/|$)" 7s;', '"~^(/|$)" 5s;',
+    ]  # fmt: skip
+
+
+def test_an_age_for_a_path_that_nginx_reads_differently_is_refused(tmp_path, survey):
+    front = NginxFront(Settings(name="shop"), tmp_path, Wish("example.com"), {'/a"; x': 5})
+    with pytest.raises(ConfigError, match="can't be named"):
+        front.write(survey)
