@@ -53,7 +53,8 @@ def test_unknown_option_without_a_neighbour_gets_the_list():
     assert error_of("--zzz") == (
         "unknown option '--zzz': known are --address, --deploy, --devel, --disable-static, "
         "--dry-run, --force, --group, --help, --ip, --max-memory, --max-requests, --name, "
-        "--nginx-certificate, --nginx-conf, --nginx-key, --port, --quic, --threads, --user, --workers"
+        "--nginx-certificate, --nginx-conf, --nginx-key, --port, --quic, --threads, --user, "
+        "--workers"
     )
     assert "--port" in error_of("-x")
 
