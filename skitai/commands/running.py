@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from typing import Any
 
@@ -41,7 +42,7 @@ class RunningService:
         """The master's process id; None when the service does not run in the background."""
         try:
             # For reading only: a home that can't be written is no reason not to know.
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = self._open(os.O_RDONLY)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -67,7 +68,7 @@ class RunningService:
         while True:
             try:
                 self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = self._open(os.O_RDWR | os.O_CREAT)
             except OSError as exc:
                 raise self._unusable(exc) from exc
             if _try_lock(descriptor, fcntl.LOCK_EX) and self._is_there(descriptor):
@@ -97,6 +98,14 @@ class RunningService:
             finally:
                 os.close(descriptor)
 
+    def _open(self, flags: int) -> int:
+        # A pipe that somebody has put there must not hold up a command.
+        descriptor = os.open(self._path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ConfigError(f"{str(self._path)!r} is no file: remove it")
+        return descriptor
+
     def _is_there(self, descriptor: int) -> bool:
         """Whether an open file is still the one at the path."""
         try:
@@ -107,7 +116,7 @@ class RunningService:
     def _unusable(self, exc: OSError) -> ConfigError:
         fix = f"set {HOME_VARIABLE} to a directory where this user may write"
         if isinstance(exc, IsADirectoryError):
-            fix = "remove that directory"
+            fix = "remove it"
         elif exc.errno in (errno.ENOSPC, errno.EDQUOT):
             fix = f"make room on its disk, or {fix}"
         return ConfigError(f"{str(self._path)!r} can't be used ({exc.strerror}): {fix}")

@@ -144,13 +144,25 @@ def test_a_pid_file_of_somebody_else(project, tmp_path, command):
     refused(done, f"'{state}/service.pid' can't be used (Permission denied): {HOME}")
 
 
-def test_a_pid_file_that_is_a_directory(project, tmp_path):
-    folder, home = project(), tmp_path / "home"
-    (home / "shop" / "service.pid").mkdir(parents=True)
-    assert types(folder, "status", SKITAI_HOME=str(home)).returncode == 3
-    for command in ("start", "restart"):
-        done = types(folder, "--port=0", command, SKITAI_HOME=str(home))
-        refused(done, "service.pid' can't be used (Is a directory): remove that directory")
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (Path.mkdir, "is no file: remove it"),
+        (os.mkfifo, "is no file: remove it"),
+        (lambda path: path.symlink_to("/dev/full"), "is no file: remove it"),
+        (lambda path: path.symlink_to(path), "can't be used (Too many levels of symbolic links)"),
+    ],
+)
+def test_a_pid_file_that_is_no_file(project, tmp_path, make, text):
+    folder, state = project(), tmp_path / "home" / "shop"
+    state.mkdir(parents=True)
+    make(state / "service.pid")
+    for command in ("status", "start"):
+        done = types(folder, "--port=0", command, SKITAI_HOME=str(state.parent))
+        if (state / "service.pid").is_dir() and command == "start":
+            refused(done, "service.pid' can't be used (Is a directory): remove it")
+        else:
+            refused(done, text)
 
 
 @pytest.mark.parametrize("kind", ["keyfile", "certfile"])
