@@ -41,7 +41,8 @@ class Member:
         """For messages: never with the password."""
         if not self.host:
             return self.path
-        return f"{self.host}:{self.port}/{self.path.lstrip('/')}".rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}/{self.path.lstrip('/')}".rstrip("/")
 
 
 class Backend(Protocol):

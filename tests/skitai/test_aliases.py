@@ -510,4 +510,5 @@ def test_the_public_names_lead_to_the_default_service() -> None:
 def test_members_are_named_as_they_are_written():
     assert Member("10.0.0.7", 8000).name == "10.0.0.7:8000"
     assert Member("10.0.0.7", 8000, "/base/path").name == "10.0.0.7:8000/base/path"
+    assert Member("::1", 8000).name == "[::1]:8000"
     assert Member("", 0, "/tmp/shop.db").name == "/tmp/shop.db"

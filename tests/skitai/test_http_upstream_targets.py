@@ -15,7 +15,7 @@ from skitai.upstream.http.url import parse_url
         ("http://a/", "a:80", "/"),
         ("HTTPS://A.example:8443/b/c?d=e&f#g", "a.example:8443", "/b/c?d=e&f"),
         ("https://a?b", "a:443", "/?b"),
-        ("http://[::1]:81/x", "::1:81", "/x"),
+        ("http://[::1]:81/x", "[::1]:81", "/x"),
         ("http://a/é b?ü=%20", "a:80", "/%C3%A9%20b?%C3%BC=%20"),
         ("http://u:p@a/", "a:80", "/"),
     ],
