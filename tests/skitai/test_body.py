@@ -96,6 +96,6 @@ def test_a_full_disk_is_a_server_error_for_that_request_only(
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", full)
-            assert post(SPOOL_SIZE + 1)[:3] == b"500"
+            assert post(SPOOL_SIZE + 1)[:3] == b"507"
         assert "No space left" in caplog.text
         assert post(SPOOL_SIZE + 1) == b"200 1048577"
