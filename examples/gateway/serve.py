@@ -9,17 +9,17 @@ app = Atila(__name__)
 SERVERS = os.environ.get("UPSTREAMS", "127.0.0.1:5001 127.0.0.1:5002").split()
 
 
-# A server is asked only if no answer of the last 10 seconds is there.
+# A server is asked only if no answer of the last minute is there.
 @app.get("/popular")
 async def popular(was):
     task = await was.get("@library/popular", timeout=3)
-    return was.API(task.fetch(cache=10))
+    return was.API(task.fetch(cache=60))
 
 
 # map asks all servers at once; dispatch takes their failures as values.
 @app.get("/upstreams")
 async def upstreams(was):
-    with was.stub.map("@library", timeout=1) as stub:
+    with was.stub.map("@library", timeout=5) as stub:
         tasks = await stub.get("/-/health")
     members = [(task.node, task.status_code == 200) for task in tasks.dispatch()]
     return was.API(up=dict(members))

@@ -34,7 +34,8 @@ def test_chat(example, browser, tmp_path):
         browser.open(f"{client.url}/?room=tea")
         browser.run(submit(name="Momo"))
         browser.wait("!document.getElementById('say').hidden")
-        with connect(f"ws://127.0.0.1:{client.port}/rooms/tea?name=Beppo", proxy=None) as beppo:
+        url = f"ws://127.0.0.1:{client.port}/rooms/tea?name=Beppo"
+        with connect(url, proxy=None, open_timeout=PATIENCE) as beppo:
             beppo.send(json.dumps({"text": "<i>hello</i>"}))
             browser.wait("document.body.innerText.includes('<i>hello</i>')")
             browser.run(submit(text="welcome"))

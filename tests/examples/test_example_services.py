@@ -33,10 +33,14 @@ def until(condition, what):
 def test_chat_members_meet_over_workers(example):
     project = example("chat")
     with project.start() as client:
-        url = f"ws://127.0.0.1:{client.port}/rooms/tea?name="
+
+        def opened(name):
+            url = f"ws://127.0.0.1:{client.port}/rooms/tea?name={name}"
+            return connect(url, proxy=None, open_timeout=PATIENCE)
+
         with pytest.raises(InvalidStatus, match="400"):
-            connect(f"{url}%20", proxy=None)
-        with connect(f"{url}Momo", proxy=None) as momo, connect(f"{url}Beppo", proxy=None) as beppo:
+            opened("%20")
+        with opened("Momo") as momo, opened("Beppo") as beppo:
             heard = [json.loads(momo.recv(PATIENCE)) for _ in range(2)]
             assert [line["name"] for line in heard] == ["Momo", "Beppo"]
             beppo.recv(PATIENCE)
@@ -144,7 +148,7 @@ def test_https_is_offered_as_http2(example):
     project = example("https")
     with project.start(devel=True, ssl=True) as client:
         trusted = ssl.create_default_context(cafile=project.folder / "server.pem")
-        with httpx.Client(http2=True, verify=trusted, trust_env=False) as browser:
+        with httpx.Client(http2=True, verify=trusted, trust_env=False, timeout=PATIENCE) as browser:
             answer = browser.get(f"https://localhost:{client.port}/")
         assert answer.json() == {"scheme": "https", "version": "2.0"}
         assert (project.folder / "server.key").stat().st_mode & 0o777 == 0o600
