@@ -50,6 +50,7 @@ class Keeping:
         losses: how often a background task has ended, one soon after the other.
         figures: see `skitai.stores.job_board.FIELDS`.
         owned: whether this process has claimed it.
+        left_out: runs that were left out since the last one began.
     """
 
     job: Job
@@ -60,6 +61,7 @@ class Keeping:
     starts: deque[float] = field(default_factory=deque)
     losses: int = 0
     owned: bool = False
+    left_out: int = 0
 
 
 class Keeper:
@@ -111,18 +113,19 @@ class Keeper:
         self._inbox.open()
         self._selector.register(self._inbox, selectors.EVENT_READ)
         self._selector.register(self._seat.alive_fd, selectors.EVENT_READ)
-        self._seat.report_ready()
         if self._board.began() is None:
             self._board.begin(self._wall(), self._monotonic())
         for keeping in self._keepings:
             if keeping.trigger is None:
                 keeping.starts.append(self._monotonic())
+        self._seat.report_ready()
         try:
             while not self._finished():
                 self._look_at_jobs()
                 if not self._finished():
                     self._wait()
         finally:
+            self._inbox.close()
             self._selector.close()
         return 0
 
@@ -226,7 +229,9 @@ class Keeper:
             skipped = bool(keeping.runs or keeping.starts) or not self._claim(keeping)
         if skipped:
             self._count(keeping, "skipped")
-            log.warning("job %s still runs: this time (%s) it is left out", job.name, job.when)
+            if not keeping.left_out:  # the others are told when it runs again
+                log.warning("job %s still runs: this time (%s) it is left out", job.name, job.when)
+            keeping.left_out += 1
         else:
             keeping.starts.append(now + (random.uniform(0, job.jitter) if job.jitter else 0.0))
 
@@ -264,7 +269,9 @@ class Keeper:
         self._selector.register(run, selectors.EVENT_READ, run)
         self._count(keeping, "runs")
         keeping.figures["last_start"] = round(self._wall(), 3)
-        log.info("job %s begins, pid %d", job.name, run.pid)
+        more = f", {keeping.left_out} runs were left out" if keeping.left_out > 1 else ""
+        keeping.left_out = 0
+        log.info("job %s begins, pid %d%s", job.name, run.pid, more)
 
     def _become_job(self, job: Job, log_fd: int) -> int:
         """In a forked child: let go of what belongs to the keeper, and run the function."""
