@@ -7,9 +7,7 @@ import time
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from atila.debugging.editor import VARIABLE
 from atila.debugging.frames import Frame, lines_of, report_of, text_of
@@ -53,7 +51,7 @@ def render_error_page(was: Was, error: HTTPError, exc: BaseException) -> tuple[b
         masker = masker_of(was, describer.hidden)
         describer = Describer(masker)
         reports = report_of(exc, describer, masker)
-    _add_directories(was.app, exc, reports)
+    _add_directories(was.app, reports)
     anchors = [
         {id(frame): f"e{number}f{at}" for at, frame in enumerate(report.frames)}
         for number, report in enumerate(reports)
@@ -117,17 +115,9 @@ def _package_of(frame: Frame) -> str:
     return "Python"
 
 
-def _add_directories(app: Atila, exc: BaseException, reports: list[ExceptionReport]) -> None:
+def _add_directories(app: Atila, reports: list[ExceptionReport]) -> None:
     """Tell of a template that isn't there where it was looked for, and what there is."""
-    chain: Any = exc
-    names = {f"jinja2.exceptions.{kind}" for kind in ("TemplateNotFound", "TemplatesNotFound")}
-    wanted = None
-    while chain is not None and wanted is None:
-        if isinstance(chain, jinja2.TemplateNotFound):
-            wanted = chain.name
-        chain = chain.__cause__ or chain.__context__
     for report in reports:
-        if report.name in names:
+        if report.template is not None:
             report.searched = list(app.template_directories())
-            known = app.templates.env.list_templates()
-            report.similar = get_close_matches(str(wanted), known, 3)
+            report.similar = get_close_matches(report.template, app.templates.env.list_templates())

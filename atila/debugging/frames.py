@@ -17,6 +17,8 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateNotFound
+
 from atila.debugging.editor import editor_link
 from atila.debugging.values import cut
 
@@ -97,6 +99,7 @@ class ExceptionReport:
             a group, or empty.
         frames: innermost first.
         remote: the traceback in another process, as text.
+        template: name of a template that was not found.
         searched: directories where a template was looked for.
         similar: names of templates that are nearly the same.
         depth: of groups.
@@ -109,6 +112,7 @@ class ExceptionReport:
     frames: list[Frame] = field(default_factory=list)
     left_out: int = 0
     remote: str = ""
+    template: str | None = None
     searched: list[str] = field(default_factory=list)
     similar: list[str] = field(default_factory=list)
     depth: int = 0
@@ -149,7 +153,7 @@ def text_of(exc: BaseException, masker: Masker) -> str:
 def lines_of(exc: BaseException, masker: Masker) -> list[str]:
     """``traceback.format_exception`` without secrets."""
     lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
-    return [masker.text(masker.code(line)) for line in lines]
+    return [masker.code(masker.text(line)) for line in lines]
 
 
 def _members(exc: BaseException) -> tuple[BaseException, ...]:
@@ -178,6 +182,8 @@ def _one(
     notes = getattr(exc, "__notes__", None)
     if isinstance(notes, (list, tuple)):
         report.notes = [cut(masker.text(str(note)), MAX_MESSAGE) for note in notes[:20]]
+    if isinstance(exc, TemplateNotFound):
+        report.template = str(exc.name)
     steps = list(_walk(exc.__traceback__))
     if len(steps) > MAX_FRAMES:
         half = MAX_FRAMES // 2
@@ -188,7 +194,7 @@ def _one(
         frames.append(_of_syntax(exc, masker))
     remote = getattr(exc, "text", "")
     if kind.__name__ == "RemoteTraceback" and isinstance(remote, str):
-        report.message = "the traceback in the process of the task"
+        report.name, report.message = "The other process", "where the task ran"
         report.remote = "\n".join(masker.code(line) for line in remote.splitlines())
         frames = _remote_frames(remote, masker)
     report.frames = frames[::-1]

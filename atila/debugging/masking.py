@@ -172,7 +172,8 @@ def secrets_of(app: Atila) -> list[str]:
         for account in list(app.users.values()):
             given = account[:1] if isinstance(account, (list, tuple)) else [account]
             found += [each for each in given if isinstance(each, str)]
-    # Short values of the environment, e.g. SESSION=2, are words of other texts.
-    found += [v for name, v in os.environ.items() if len(v) >= 8 and is_secret(name)]
+    # Of the environment no words, e.g. SESSION=ubuntu, and no paths, e.g. PWD.
+    secret = (value for name, value in os.environ.items() if is_secret(name))
+    found += [value for value in secret if is_telling(value) and not value.startswith(("/", "."))]
     texts = (value.decode("latin-1") if isinstance(value, bytes) else value for value in found)
     return [text for text in texts if isinstance(text, str)]

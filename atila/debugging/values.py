@@ -145,7 +145,12 @@ class Describer:
             items = list(islice(iter(value), MAX_ITEMS + 1))
             return f"{kind.__name__}({self._sequence(items, list, list, depth)})"
         if represent is BaseException.__repr__:
-            return kind.__name__ + self._sequence(value.args, tuple, tuple, depth)
+            args = value.args
+
+            def each() -> Iterator[str]:
+                return (self._describe(arg, depth + 1) for arg in args)
+
+            return kind.__name__ + self._contents(value, each, ("(", ")"), len(args), depth)
         if any(represent is base.__repr__ for base in _MAPS):
             return self._mapping(value, kind, depth)
         for base in _BRACKETS:
@@ -281,7 +286,7 @@ class Describer:
     def _of_repr(self, text: Any, kind: type) -> str:
         if not issubclass(type(text), str):
             return f"<{name_of(kind)}: its repr is no text>"
-        plain = str.__getitem__(text, slice(MAX_TEXT + self._masker.longest))
+        plain = str.__getitem__(text, slice(MAX_TEXT + 1 + self._masker.longest))
         return cut(self._masker.text(plain), MAX_TEXT)
 
 

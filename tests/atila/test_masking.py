@@ -107,17 +107,20 @@ def test_words_that_were_sent_are_not_looked_for():
 
 
 def test_the_secrets_of_an_app(monkeypatch):
-    monkeypatch.setenv("SOME_API_KEY", "from-the-environment")
+    monkeypatch.setenv("SOME_API_KEY", "from-the-environment-1")
+    monkeypatch.setenv("A_SESSION", "wayland-session")
+    monkeypatch.setenv("KEY_FILE", "/etc/keys/1.pem")
     app = Atila("secrets")
     app.securekey = b"the-key-of-it"
     app.config.SMTP_PASSWORD = "of-the-mail"
     app.users = {"ann": ("anns-password", False), "bob": "bobs-password"}
     app.alias("@mydb", "*redis", "user:of%20the%20db@localhost:6379")
     found = Masker(secrets_of(app)).text(
-        "the-key-of-it of-the-mail anns-password bobs-password from-the-environment "
-        "'of the db' of%20the%20db"
+        "the-key-of-it of-the-mail anns-password bobs-password from-the-environment-1 "
+        "'of the db' of%20the%20db wayland-session /etc/keys/1.pem"
     )
-    assert found == " ".join([MASK] * 5) + f" '{MASK}' {MASK}"
+    hidden = " ".join([MASK] * 5)
+    assert found == f"{hidden} '{MASK}' {MASK} wayland-session /etc/keys/1.pem"
 
 
 @given(st.text(max_size=200))
