@@ -136,7 +136,8 @@ function show(now, last) {
   const counted = (number) => number ? [number, "bad"] : number;
   table("jobs", now.jobs.map((job) => [
     job.name, job.when, job.running, job.runs, counted(job.failures), counted(job.timeouts),
-    job.skipped, job.restarts, job.last_seconds ? milliseconds(job.last_seconds) : "",
+    job.skipped, job.restarts,
+    job.last_seconds < 10 ? `${job.last_seconds.toFixed(2)} s` : time(job.last_seconds),
     job.last_start ? time(now.time - job.last_start) + " ago" : "",
   ]));
   if (!last) return;
