@@ -176,8 +176,7 @@ def test_a_list_or_a_configuration_of_nginx_without_room(tmp_path):
     assert types(tmp_path, *command).returncode == 0
 
 
-@pytest.mark.parametrize("room", [0, 100, 300])
-@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize(("room", "exists"), [(0, False), (100, True), (300, False)])
 def test_a_new_project_without_room_is_none(tmp_path, room, exists):
     if exists:
         (tmp_path / "shop").mkdir()
