@@ -92,6 +92,7 @@ def test_login(example, browser, tmp_path):
         browser.open(f"{client.url}/")  # answered with 401, and the form
         browser.follow(submit(name="momo", password="open sesame"))
         assert browser.run("document.querySelector('h1').innerText") == "Welcome, momo"
+        browser.open("about:blank")
         browser.errors.clear()  # Chromium reports the two answers with 401
 
 
@@ -99,6 +100,8 @@ def test_plugin(example, browser, tmp_path):
     with example("plugin").start() as client:
         browser.open(f"{client.url}/")
         browser.follow("document.querySelector('a').click()")
-        browser.follow(submit(text="Good tea"))
-        assert browser.run("document.querySelector('li').innerText") == "Good tea"
+        browser.follow(submit(text="<b>Good</b> tea"))
+        assert browser.run("document.querySelector('li').innerText") == "<b>Good</b> tea"
+        assert "15 characters of feedback" in client.log()
+        assert browser.errors == []
         browser.screenshot(tmp_path / "plugin.png")
