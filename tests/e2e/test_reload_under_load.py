@@ -8,7 +8,6 @@ import socket
 
 import pytest
 from live_service import eventually, receive, write_files
-from load import Load
 from protocol_load import (
     SERVICE_RESTART,
     Http2Conversation,
@@ -99,12 +98,11 @@ def test_no_request_fails_in_a_reload(launch, kind):
     assert set(load.answers) & before
 
 
-@pytest.mark.parametrize("kind", [Load, PipelinedLoad, Http2Load])
-def test_no_request_over_tls_fails_in_a_reload(launch, certificates, kind):
+def test_no_request_of_http2_over_tls_fails_in_a_reload(launch, certificates):
     service = launch(project(setup="skitai.enable_ssl ('server.pem')"))
     tls = trusting(certificates)
-    tls.set_alpn_protocols(["h2" if kind is Http2Load else "http/1.1"])
-    with kind(service.port, keeping=2, tls=tls) as load:
+    tls.set_alpn_protocols(["h2"])
+    with Http2Load(service.port, keeping=2, tls=tls) as load:
         reload_under(load, service)
     assert load.failures == []
 

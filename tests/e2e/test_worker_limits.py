@@ -7,7 +7,7 @@ import re
 import pytest
 from live_service import eventually
 from load import Load
-from protocol_load import Http2Load, Http3Load, PipelinedLoad, SocketLoad
+from protocol_load import Http2Load, Http3Load, SocketLoad
 from tls_project import make_certificates
 
 from skitai.testing.launcher import free_port
@@ -53,7 +53,7 @@ def replaced(service, reason):
     return int(found)
 
 
-@pytest.mark.parametrize("kind", [Load, PipelinedLoad, Http2Load, SocketLoad])
+@pytest.mark.parametrize("kind", [Load, Http2Load, SocketLoad])
 def test_workers_are_replaced_after_their_requests_and_none_fails(launch, kind):
     number = 2 if kind is SocketLoad else 60  # a websocket is one request
     options = f"workers = 2, max_requests = {number}, max_requests_jitter = {number // 20}"
