@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -132,13 +133,14 @@ class Environment:
             (self.site / "beside.pth").write_text(f"{beside.site}\n")
 
     def install(self, wheel: Path) -> None:
-        """Install a wheel without what it needs."""
+        """Install a wheel without what it needs, whatever else this process could import."""
         subprocess.run(
             [
                 sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet",
-                "--no-deps", "--no-index", "--no-compile", str(wheel),
+                "--no-deps", "--no-index", "--no-compile", "--ignore-installed", str(wheel),
             ],
-            check=True, capture_output=True,
+            check=True, capture_output=True, cwd=self.site,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         )  # fmt: skip
 
     def link(self, requirements: Iterable[str]) -> None:
