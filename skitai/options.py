@@ -27,6 +27,7 @@ COMMANDS = {
     "restart": "stop and start",
     "reload": "let new workers with the present code take over, without a failed request",
     "status": "tell whether it runs in the background; exit code 0, or 3 when it does not",
+    "routes": "print what is mounted, and the routes of all apps",
     "install": "write a systemd unit that serves with the given options, and enable it",
     "update": "write the unit anew, with the given options",
     "remove": "stop and disable the service and delete its unit (or: uninstall)",

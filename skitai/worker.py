@@ -129,6 +129,18 @@ def survey(service: Service, settings: Settings, seat: WorkerSeat) -> Survey:
         worker.unload()
 
 
+def outline(service: Service, settings: Settings, seat: WorkerSeat) -> dict[str, Any]:
+    """Make the apps and compile their routes, without serving; see ``mounts.describe_site``.
+
+    Raises as they do in a worker.
+    """
+    worker = Worker(service, settings, seat, Credentials())
+    try:
+        return uvloop.new_event_loop().run_until_complete(worker.outline())
+    finally:
+        worker.unload()
+
+
 def serve(service: Service, settings: Settings, seat: WorkerSeat, credentials: Credentials) -> int:
     """Run a worker until it is told to stop.
 
@@ -251,6 +263,17 @@ class Worker:
         try:
             await self._load_apps(self._make_peers(loop, bus))
             return self._look_around()
+        finally:
+            await self._end(bus)
+
+    async def outline(self) -> dict[str, Any]:
+        """Start all apps without a port, see which routes there are, and end them."""
+        loop = asyncio.get_running_loop()
+        bus = Bus(loop)
+        try:
+            await self._load_apps(self._make_peers(loop, bus))
+            self._build()
+            return describe_site(self._service.mounts, self._service.static_mounts())
         finally:
             await self._end(bus)
 

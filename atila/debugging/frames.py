@@ -153,7 +153,8 @@ def text_of(exc: BaseException, masker: Masker) -> str:
 def lines_of(exc: BaseException, masker: Masker) -> list[str]:
     """``traceback.format_exception`` without secrets."""
     lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
-    return [masker.code(masker.text(line)) for line in lines]
+    told = (masker.text(line) for line in lines)
+    return [masker.code(line) if 'File "' in line else line for line in told]
 
 
 def _members(exc: BaseException) -> tuple[BaseException, ...]:

@@ -31,8 +31,10 @@ _WORDS = frozenset(
     ("pass", "pw", "pwd", "key", "keys", "auth", "sid", "jwt", "otp", "ott", "pin", "cvv", "salt")
     + ("csrf", "xsrf", "creds", "dsn")
 )
-# Keys that open nothing.
-_PLAIN = re.compile(r"(primary|foreign|public|sort|group|partition|composite)[_-]?keys?$", re.I)
+# Keys that open nothing, and names of failures.
+_PLAIN = re.compile(
+    r"(?i:(primary|foreign|public|sort|group|partition|composite)[_-]?keys?)$|(Error|Exception)$"
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _NAME = r"[\w.-]*[A-Za-z][\w.-]*"
 _VALUE = r"b?\"(?:[^\"\\\n]|\\.)*\"|b?'(?:[^'\\\n]|\\.)*'"

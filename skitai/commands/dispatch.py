@@ -36,6 +36,8 @@ def carry_out(line: CommandLine, launch: Launch) -> int:
 
     Raises ``ConfigError`` or ``StartupError`` for what can't be done.
     """
+    if line.command == "routes":
+        return _print_routes(launch)
     if launch.command is None:
         raise ConfigError(f"{line.command} needs a script in a file, this one is not")
     if line.installs and not launch.named:
@@ -60,6 +62,14 @@ def carry_out(line: CommandLine, launch: Launch) -> int:
 
     code: int = getattr(Daemon(launch.settings, launch.command), line.command)()
     return code
+
+
+def _print_routes(launch: Launch) -> int:
+    from skitai.commands.routes import print_routes
+    from skitai.supervisor.seats import NO_SEAT
+    from skitai.worker import outline
+
+    return print_routes(outline(launch.service, launch.settings, NO_SEAT))
 
 
 def _write_nginx(line: CommandLine, launch: Launch) -> int:
