@@ -35,6 +35,7 @@ PREFIX = "/-/devel/"
 SCRIPT, EVENTS = PREFIX + "refresh.js", PREFIX + "refresh"
 MAX_STREAMS = 256  # pages that listen, of a worker
 PING_SECONDS = 15.0  # proxies end what says nothing for long
+EVENT_STREAM = "text/event-stream"
 _FRESH = ("Cache-Control", "no-store")
 
 
@@ -156,8 +157,10 @@ class Refresher:
         elif request.path == SCRIPT:
             fields = [("Cache-Control", "no-cache"), ("X-Content-Type-Options", "nosniff")]
             exchange.respond(Head(200, "text/javascript; charset=utf-8", fields), self._script)
-        elif self._closing or len(self._streams) >= MAX_STREAMS:
+        elif self._closing:  # an error would be in the browser's console
             exchange.keep_alive = False
+            exchange.respond(Head(200, EVENT_STREAM, [_FRESH]), b":\n\n")
+        elif len(self._streams) >= MAX_STREAMS:
             exchange.fail(HTTPError(503))
         else:
             self._open(exchange)
@@ -165,7 +168,7 @@ class Refresher:
     def _open(self, exchange: Exchange) -> None:
         # Its connection ends with it, or the page would come back to this worker.
         exchange.keep_alive = False
-        exchange.start(Head(200, "text/event-stream", fields=[_FRESH, ("X-Accel-Buffering", "no")]))
+        exchange.start(Head(200, EVENT_STREAM, [_FRESH, ("X-Accel-Buffering", "no")]))
         if exchange.request.method == "HEAD":
             exchange.end()
             return
