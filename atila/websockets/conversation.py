@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from atila.context import current
@@ -276,8 +275,10 @@ class Conversation:
             request = self.was.exchange.request
             app.logger.error("%s failed [%s]", request.target, self.was.txnid(), exc_info=exc)
         if app.debug:
-            lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
-            text = f"{text}\n{''.join(lines)}"
+            from atila.debugging.error_page import traceback_lines  # only for --devel
+
+            lines = "\n".join(traceback_lines(self.was, exc))
+            text = f"{text}\n{lines}\n"
         # What a client sent may be in it, and have no form in UTF-8.
         self.client.send(text.encode("utf-8", "backslashreplace").decode())
 
