@@ -15,6 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from skitai.commands.running import RunningService, write_facts
+from skitai.commands.systemd import UNITS, systemd_pid
 from skitai.commands.written_files import NO_ROOM, unwritable
 from skitai.errors import ConfigError, StartupError
 from skitai.supervisor.master import STOP_MARGIN
@@ -45,12 +46,14 @@ class Daemon:
     Parameters:
         settings: ``name`` and ``drain_timeout`` are used.
         command: starts the script again, in the foreground.
+        directory: of the launch script.
     """
 
-    def __init__(self, settings: Settings, command: list[str]) -> None:
+    def __init__(self, settings: Settings, command: list[str], directory: Path) -> None:
         self.name = settings.name
         self._running = RunningService(settings.name)
         self._command = command
+        self._directory = directory
         self._patience = settings.drain_timeout + 2 * STOP_MARGIN
 
     def start(self) -> int:
@@ -58,6 +61,7 @@ class Daemon:
 
         Raises ``StartupError`` with the end of its output when it does not, or when it runs.
         """
+        self._leave_to_systemd("start")
         lock = self._running.claim()
         if lock is None:
             pid = self._running.pid()
@@ -73,9 +77,14 @@ class Daemon:
         return 0
 
     def stop(self) -> int:
-        """Let it finish what it serves and end; exit code 0, also when it does not run."""
+        """Let it finish what it serves and end; exit code 0, also when it does not run.
+
+        Raises ``StartupError`` when systemd runs it, as ``restart`` and ``reload`` do: it would
+        start it again.
+        """
         pid = self._running.pid()
         if pid is None:
+            self._leave_to_systemd("stop")
             print(f"{self.name} [stopped]")
             return 0
         with contextlib.suppress(ProcessLookupError):
@@ -91,14 +100,21 @@ class Daemon:
 
     def restart(self) -> int:
         """Stop it, if it runs, and start it."""
+        if self._running.pid() is None:
+            self._leave_to_systemd("restart")
         self.stop()
         return self.start()
 
     def status(self) -> int:
         """Tell whether it runs; exit code 0, or 3 when it does not."""
-        pid = self._running.pid()
-        print(f"{self.name} [stopped]" if pid is None else f"{self.name} [running:{pid}]")
-        return STOPPED if pid is None else 0
+        where, pid = "", self._running.pid()
+        if pid is None:
+            where, pid = " under systemd", systemd_pid(self.name, self._directory, UNITS)
+        if pid is None:
+            print(f"{self.name} [stopped]")
+            return STOPPED
+        print(f"{self.name} [running:{pid}]{where}")
+        return 0
 
     def reload(self) -> int:
         """Let new workers, with the code as it is now, take over; no request fails.
@@ -107,10 +123,18 @@ class Daemon:
         """
         pid = self._running.pid()
         if pid is None:
+            self._leave_to_systemd("reload")
             raise StartupError(f"{self.name} does not run: start it")
         os.kill(pid, signal.SIGHUP)
         print(f"{self.name} [running:{pid}] reloads")
         return 0
+
+    def _leave_to_systemd(self, verb: str) -> None:
+        """Raise ``StartupError`` when systemd runs it, with the command that is wanted then."""
+        pid = systemd_pid(self.name, self._directory, UNITS)
+        if pid is not None:
+            instead = f"sudo systemctl {'restart' if verb == 'start' else verb} {self.name}"
+            raise StartupError(f"{self.name} runs under systemd, pid {pid}: {instead}")
 
     # -- starting
 

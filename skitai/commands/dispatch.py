@@ -60,7 +60,8 @@ def carry_out(line: CommandLine, launch: Launch) -> int:
         return done
     from skitai.commands.daemon import Daemon
 
-    code: int = getattr(Daemon(launch.settings, launch.command), line.command)()
+    daemon = Daemon(launch.settings, launch.command, launch.service.directory)
+    code: int = getattr(daemon, line.command)()
     return code
 
 

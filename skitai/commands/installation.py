@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skitai.commands.systemd import UNITS
 from skitai.commands.unit import Owner, unit_text
 from skitai.commands.written_files import Condition, condition_of, refuse_changed
 from skitai.errors import ConfigError, StartupError
@@ -23,7 +24,6 @@ from skitai.privileges import find_group, find_user
 if TYPE_CHECKING:
     from skitai.config import Settings
 
-UNITS = Path("/etc/systemd/system")
 UNITS_VARIABLE = "SKITAI_UNITS"
 """Another directory for units, e.g. of an image that is being built."""
 

@@ -24,7 +24,7 @@ def test_a_service_that_starts_while_another_command_stops_it_is_known(tmp_path,
         return True
 
     monkeypatch.setattr(RunningService, "wait_until_gone", end_and_start)
-    assert Daemon(Settings(name="shop"), []).stop() == 0
+    assert Daemon(Settings(name="shop"), [], tmp_path).stop() == 0
     assert starting.pid() == os.getpid()
     os.close(locks[0])
     assert starting.pid() is None
