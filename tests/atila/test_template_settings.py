@@ -241,7 +241,7 @@ def test_plain_text_and_pages_include_each_other(tmp_path):
 def test_an_error_keeps_its_line_below_comments(tmp_path):
     site = Site(tmp_path, "## one\n## two\n\n{{ 1 / 0 }}")
     page = Driver(site.app, home=tmp_path, debug=True).html("/")
-    assert "Template page.html" in page.text
+    assert "Template <b>page.html" in page.text
     assert "page.html, line 4" in page.text
 
 
