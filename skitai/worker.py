@@ -22,23 +22,20 @@ import uvloop
 from skitai.bus.bus import Bus
 from skitai.errors import SkitaiError, StartupError
 from skitai.executors.threads import ThreadPool
-from skitai.handlers.app import AppHandler
 from skitai.handlers.peers import Peers
-from skitai.handlers.static import StaticHandler
-from skitai.handlers.static_files import RECHECK, StaticDirectory
 from skitai.importer import explain
 from skitai.log import reopen
 from skitai.mail.mailer import Mailer
 from skitai.monitoring.limits import Limits
-from skitai.mounts import describe_site, in_order
+from skitai.mounts import describe_site
 from skitai.net.certificates import doubt_about, make_context
 from skitai.net.openings import split_listeners
 from skitai.places import state_directory
 from skitai.server.access_log import AccessLog, open_access_log
 from skitai.server.core import Server
-from skitai.server.dispatch import Dispatcher, Site
 from skitai.server.forward import Forward
 from skitai.server.negotiation import ALPN
+from skitai.sites import build_dispatcher
 from skitai.tasks.loops import TaskLoop
 from skitai.upstream.upstreams import Upstreams
 
@@ -48,7 +45,6 @@ if TYPE_CHECKING:
 
     from skitai.config import Settings
     from skitai.devel.refresher import Refresher
-    from skitai.handlers.interface import Endpoint
     from skitai.monitoring.observer import Observer
     from skitai.mounts import Mount, StaticMount
     from skitai.server.access_log import Recorder
@@ -219,7 +215,7 @@ class Worker:
         observer = self._observer = self._observe(loop)
         refresher = self._refresher = self._refresh(loop)
         await self._load_apps(peers)
-        dispatcher = self._build()
+        dispatcher = build_dispatcher(self._service, self._settings, self._loaded, self._pool)
         for mount in self._loaded:
             await asyncio.to_thread(mount.begin, loop)
         await bus.open()
@@ -272,7 +268,7 @@ class Worker:
         bus = Bus(loop)
         try:
             await self._load_apps(self._make_peers(loop, bus))
-            self._build()
+            build_dispatcher(self._service, self._settings, self._loaded, self._pool)
             return describe_site(self._service.mounts, self._service.static_mounts())
         finally:
             await self._end(bus)
@@ -438,54 +434,3 @@ class Worker:
                 connected += len(new)
             await asyncio.to_thread(mount.set_up)
             self._loaded.append(mount)
-
-    def _build(self) -> Dispatcher:
-        resolvers: dict[tuple[str, str], list[Callable[[Exchange], Endpoint]]] = {}
-        for mount in in_order(self._loaded):
-            assert mount.app is not None
-            resolve = mount.app.freeze(mount.point, self._pool)
-            for host in mount.hosts:
-                resolvers.setdefault((host, mount.point), []).append(resolve)
-        directories: dict[tuple[str, str], StaticDirectory] = {}
-        for static in self._service.static_mounts():
-            for host in static.hosts:
-                self._stack(directories, host, static)
-        hosts = {host for host, _ in (*resolvers, *directories)}
-        dispatcher = Dispatcher({host: self._site(host, directories, resolvers) for host in hosts})
-        for mount in self._loaded:
-            app: Any = mount.app
-            if hasattr(app, "mounted_files"):
-                app.mounted_files = dispatcher.send_file
-        return dispatcher
-
-    def _stack(
-        self,
-        directories: dict[tuple[str, str], StaticDirectory],
-        host: str,
-        static: StaticMount,
-    ) -> None:
-        key = (host, static.point)
-        if key not in directories:
-            recheck = 0.0 if self._settings.devel else RECHECK
-            directories[key] = StaticDirectory(static.point, recheck=recheck)
-        directories[key].add(str(static.path))
-
-    def _site(
-        self,
-        host: str,
-        directories: dict[tuple[str, str], StaticDirectory],
-        resolvers: dict[tuple[str, str], list[Callable[[Exchange], Endpoint]]],
-    ) -> Site:
-        max_ages = {} if self._settings.devel else self._service.max_ages
-        return Site(
-            [
-                (directory.prefix, StaticHandler(directory, self._pool, max_ages))
-                for (name, _), directory in directories.items()
-                if name == host
-            ],
-            [
-                (point, AppHandler(found, self._pool))
-                for (name, point), found in resolvers.items()
-                if name == host
-            ],
-        )

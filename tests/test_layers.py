@@ -54,9 +54,11 @@ ROOMS: dict[str, set[str]] = {
     "monitoring": {"errors", "config", "stores", "executors", "upstream", "server"},
     "devel": {"errors", "importer", "server"},
     "mounts": {"errors", "foreign", "options", "importer", "preference", "targets", "handlers"},
+    "sites": {"handlers", "mounts", "server"},
     "worker": {
         "errors", "config", "log", "importer", "wire", "stores", "bus", "net", "executors",
-        "tasks", "upstream", "server", "handlers", "mail", "monitoring", "devel", "mounts", "places",
+        "tasks", "upstream", "server", "handlers", "mail", "monitoring", "devel", "mounts",
+        "places", "sites",
     },
     "supervisor": {"errors", "config", "log", "net", "devel"},
     "errand": {"bus", "supervisor", "worker"},
