@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from skitai.mounts import Mount, StaticMount
     from skitai.server.access_log import Recorder
     from skitai.server.exchange import Exchange
-    from skitai.server.http3 import Http3Listener
+    from skitai.server.http3.listener import Http3Listener
     from skitai.service import Service
     from skitai.supervisor.seats import WorkerSeat
-    from skitai.wire.http3_identity import Identity
+    from skitai.wire.http3.identity import Identity
 
 log = logging.getLogger("skitai")
 
@@ -86,12 +86,12 @@ def load_credentials(settings: Settings) -> Credentials:
     tls = make_context(settings, ALPN)
     if tls is None:
         return Credentials()
-    import_module("skitai.server.http2")  # now, not when a browser waits for it
+    import_module("skitai.server.http2.connection")  # now, not when a browser waits for it
     identity = None
     if settings.quic:
-        from skitai.wire.http3_identity import load_identity
+        from skitai.wire.http3.identity import load_identity
 
-        import_module("skitai.server.http3")
+        import_module("skitai.server.http3.listener")
         identity = load_identity(settings.certfile, settings.keyfile, settings.passphrase)
     return Credentials(tls, identity, doubt_about(settings))
 
@@ -353,7 +353,9 @@ class Worker:
         identity = self._credentials.identity
         if seat.udp is None or identity is None:
             return None
-        from skitai.server.http3 import Http3Listener  # an extra, which takes 150 ms to import
+        from skitai.server.http3.listener import (
+            Http3Listener,  # an extra, which takes 150 ms to import
+        )
 
         http3 = Http3Listener(server, seat.udp, identity, bus, seat.workers)
         http3.start()

@@ -109,7 +109,7 @@ FRAMEWORK_INTERFACE = {
     "skitai.server.exchange",
     "skitai.server.representation",
     "skitai.server.streaming",
-    "skitai.server.websocket",
+    "skitai.server.websocket.session",
     "skitai.handlers.relay",
     "skitai.handlers.wsgi_environ",
     "skitai.tasks.awaitable",

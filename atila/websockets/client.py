@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from atila.websockets.messages import Codec
     from atila.websockets.registry import Sockets
-    from skitai.server.websocket import WebSocket
+    from skitai.server.websocket.session import WebSocket
 
 
 class Source(Protocol):

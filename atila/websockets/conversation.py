@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from skitai.executors.threads import ThreadPool
     from skitai.server.exchange import Exchange
     from skitai.server.representation import Fields
-    from skitai.server.websocket import WebSocket
+    from skitai.server.websocket.session import WebSocket
     from skitai.upstream.calls import Owner
 
 log = logging.getLogger("skitai")

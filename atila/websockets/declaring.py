@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from atila.binding import Signature
 from atila.errors import ConfigError
-from skitai.server.websocket import SocketOptions
+from skitai.server.websocket.session import SocketOptions
 from skitai.sockets import WS_CHATTY, WS_COROUTINE, WS_GROUPCHAT, WS_REPORTY, SocketKind
 
 if TYPE_CHECKING:

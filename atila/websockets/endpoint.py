@@ -27,7 +27,7 @@ from atila.websockets.messages import codec_of
 from atila.websockets.reporting import Report
 from atila.websockets.talking import AsyncReport, Chat, Talk
 from skitai.handlers.interface import Mode
-from skitai.server.websocket import HandshakeRefused, WebSocket
+from skitai.server.websocket.session import HandshakeRefused, WebSocket
 from skitai.sockets import WS_CHATTY, WS_COROUTINE, WS_GROUPCHAT
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import CodeType, GeneratorType
 
     from atila.websockets.conversation import Plan, SocketWas
-    from skitai.server.websocket import WebSocket
+    from skitai.server.websocket.session import WebSocket
 
 MANY = 16  # messages that wait, before nothing more is read
 LARGE = 256 * 1024  # bytes of them

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.errors import HTTPError
 from skitai.handlers.asgi_http import ClientDisconnected, HTTPCall
 from skitai.server.exchange import ClientGone
-from skitai.server.websocket import SocketOptions, WebSocket
+from skitai.server.websocket.session import SocketOptions, WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,8 +27,8 @@ PUBLISH_SECONDS = 1.0
 # What a connection is, by the module of its class.
 PROTOCOLS = {
     "skitai.server.connection": "http/1",
-    "skitai.server.http2": "http/2",
-    "skitai.server.http3_connection": "http/3",
+    "skitai.server.http2.connection": "http/2",
+    "skitai.server.http3.connection": "http/3",
     "skitai.server.tunnel": "websocket",
     "skitai.server.negotiation": "opening",
 }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.errors import ConfigError
 from skitai.net.listeners import explain_binding, resolve_address
-from skitai.wire.http3_ids import SECRET_LENGTH
+from skitai.wire.http3.ids import SECRET_LENGTH
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,7 +16,7 @@ from skitai.server.access_log import CLIENT_LEFT
 from skitai.server.body import MIN_BODY_RATE, RequestBody
 from skitai.server.exchange import ClientGone, Exchange
 from skitai.server.files import FilePart, file_sender
-from skitai.server.http2_upgrade import SPEAK_HTTP2, speak_http2
+from skitai.server.http2.upgrade import SPEAK_HTTP2, speak_http2
 from skitai.server.tunnel import TcpTunnel
 from skitai.wire import http1
 from skitai.wire.errors import MalformedRequest

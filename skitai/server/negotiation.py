@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from skitai.net.tls import TlsTransport
 from skitai.server.connection import DRAIN_IDLE_SECONDS, Connection
 from skitai.wire.errors import MalformedRequest
-from skitai.wire.http2_frames import PREFACE
+from skitai.wire.http2.frames import PREFACE
 from skitai.wire.proxy_protocol import parse_proxy_header
 
 if TYPE_CHECKING:
     from skitai.server.core import Server
-    from skitai.server.http2 import Http2Connection
+    from skitai.server.http2.connection import Http2Connection
 
 log = logging.getLogger("skitai")
 
@@ -157,7 +157,7 @@ class Negotiator:
         connection: Connection | Http2Connection
         if http2:
             # Not at the top: most services never need it.
-            from skitai.server.http2 import Http2Connection
+            from skitai.server.http2.connection import Http2Connection
 
             connection = Http2Connection(self.server)
         else:

@@ -15,7 +15,7 @@ import httptools
 from skitai.errors import REASONS
 from skitai.wire.errors import MalformedRequest
 from skitai.wire.fields import OF_SERVER, UNSAFE, check_name, check_value, join_lines
-from skitai.wire.http2_settings import read_upgrade_settings
+from skitai.wire.http2.settings import read_upgrade_settings
 from skitai.wire.request import HOST, Request, UpgradeRequest, split_target
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

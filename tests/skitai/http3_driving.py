@@ -26,8 +26,8 @@ from certificates import make_certificates
 from serving import PATIENCE, Serving
 
 from skitai.net.udp import UdpPort
-from skitai.server.http3 import Http3Listener
-from skitai.wire.http3_identity import load_identity
+from skitai.server.http3.listener import Http3Listener
+from skitai.wire.http3.identity import load_identity
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -51,7 +51,7 @@ from http2_raw import (
 )
 from serving import Serving, Toy, answer
 
-from skitai.wire.http2 import MAX_STREAMS
+from skitai.wire.http2.connection import MAX_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -251,7 +251,7 @@ def test_requests_without_reading_the_answers_are_bounded() -> None:
 
 
 def test_bodies_that_take_too_long_are_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skitai.server.http2_stream.LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("skitai.server.http2.stream.LINGER_SECONDS", 0.1)
     app = Toy()
     app.thread("/", lambda exchange: answer(exchange, b"never"))
     with Serving(app, network_timeout=0.2) as other, RawClient(other) as client:
@@ -312,7 +312,7 @@ def test_a_drain_ends_idle_connections() -> None:
 
 
 def test_a_drain_announces_its_end_to_a_busy_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skitai.server.http2.ANNOUNCE_SECONDS", 0.05)
+    monkeypatch.setattr("skitai.server.http2.connection.ANNOUNCE_SECONDS", 0.05)
     opened = threading.Event()
     app = Toy()
 

@@ -10,8 +10,8 @@ from http2_driving import Http2Client
 from serving import Serving, Toy, answer, happens, until
 
 from skitai.server.representation import Head
-from skitai.server.websocket import SocketOptions, WebSocket
-from skitai.wire.http2 import STREAM_WINDOW
+from skitai.server.websocket.session import SocketOptions, WebSocket
+from skitai.wire.http2.connection import STREAM_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,7 @@ def test_closing_resets_the_stream(serving: Serving, echoes: list[Echo]) -> None
 def test_a_client_that_does_not_end_its_side_is_not_waited_for_long(
     serving: Serving, echoes: list[Echo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skitai.server.http2_tunnel.LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("skitai.server.http2.tunnel.LINGER_SECONDS", 0.1)
     with Http2Client(serving) as client:
         stream = connect(client, "/echo")
         client.read_head(stream)

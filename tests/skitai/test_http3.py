@@ -13,10 +13,10 @@ from serving import Gate, Toy, answer, happens, until
 
 from skitai.server.access_log import AccessLog
 from skitai.server.representation import Head
-from skitai.server.websocket import WebSocket
-from skitai.server.websocket_options import SocketOptions
-from skitai.wire.http3_errors import Code
-from skitai.wire.http3_quic import STREAM_WINDOW
+from skitai.server.websocket.options import SocketOptions
+from skitai.server.websocket.session import WebSocket
+from skitai.wire.http3.errors import Code
+from skitai.wire.http3.quic import STREAM_WINDOW
 
 LARGE = os.urandom(1024) * 1024
 

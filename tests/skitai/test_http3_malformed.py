@@ -11,7 +11,7 @@ from aioquic.buffer import encode_uint_var
 from http3_driving import Http3Serving
 from serving import Toy, answer, until
 
-from skitai.wire.http3_errors import Code
+from skitai.wire.http3.errors import Code
 
 GET = [
     (b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/"),

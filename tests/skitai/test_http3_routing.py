@@ -13,9 +13,9 @@ from serving import Gate, Toy, answer, happens, until
 
 from skitai.errors import ConfigError
 from skitai.net.udp import UdpPort, adopt_seat
-from skitai.server import http3
-from skitai.wire.http3_errors import Code
-from skitai.wire.http3_ids import ConnectionIds
+from skitai.server.http3 import listener as http3
+from skitai.wire.http3.errors import Code
+from skitai.wire.http3.ids import ConnectionIds
 
 
 class JoinedBus(LonelyBus):

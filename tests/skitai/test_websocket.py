@@ -22,8 +22,8 @@ from websocket_serving import Sockets
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from skitai.server import websocket
-from skitai.server.websocket import SocketOptions, WebSocket
+from skitai.server.websocket import session as websocket
+from skitai.server.websocket.session import SocketOptions, WebSocket
 
 GOING_AWAY, PROTOCOL_ERROR, NO_STATUS, ABNORMAL = 1001, 1002, 1005, 1006
 INVALID, TOO_BIG, INTERNAL_ERROR, RESTART = 1007, 1009, 1011, 1012

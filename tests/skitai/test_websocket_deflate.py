@@ -10,9 +10,9 @@ from websocket_driving import BINARY, PING, TEXT, Recorder, deflated, frame
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
-from skitai.wire.websocket import MessageReader, WebSocketError
-from skitai.wire.websocket_deflate import Deflate, Deflater, Inflater, agree
-from skitai.wire.websocket_handshake import choose_deflate, parse_extensions
+from skitai.wire.websocket.deflate import Deflate, Deflater, Inflater, agree
+from skitai.wire.websocket.handshake import choose_deflate, parse_extensions
+from skitai.wire.websocket.messages import MessageReader, WebSocketError
 
 LIMIT = 100_000
 PROTOCOL_ERROR, INVALID, TOO_BIG = 1002, 1007, 1009

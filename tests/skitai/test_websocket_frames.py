@@ -12,8 +12,8 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 from websockets.protocol import SERVER, Protocol, State
 
-from skitai.wire import websocket_mask
-from skitai.wire.websocket import (
+from skitai.wire.websocket import mask as websocket_mask
+from skitai.wire.websocket.messages import (
     MessageReader,
     WebSocketError,
     close_payload,

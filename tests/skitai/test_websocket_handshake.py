@@ -6,7 +6,7 @@ import pytest
 from serving import Serving, Toy
 from websocket_driving import KEY, SocketClient, handshake
 
-from skitai.server.websocket import HandshakeRefused, SocketOptions, WebSocket
+from skitai.server.websocket.session import HandshakeRefused, SocketOptions, WebSocket
 
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the example of RFC 6455, 1.3
 

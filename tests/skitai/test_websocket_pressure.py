@@ -10,8 +10,9 @@ from websocket_driving import BINARY, PING, PONG, TEXT, close_frame, deflated, f
 from websocket_serving import Sockets
 from websockets.sync.client import connect
 
-from skitai.server import websocket, websocket_sender
-from skitai.server.websocket import SocketOptions
+from skitai.server.websocket import sender as websocket_sender
+from skitai.server.websocket import session as websocket
+from skitai.server.websocket.session import SocketOptions
 
 ABNORMAL = 1006
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from skitai.wire import hpack_encoder, http1, http3_fields
+from skitai.wire import http1
+from skitai.wire.hpack import encoder as hpack_encoder
 from skitai.wire.http1_client import encode_request
+from skitai.wire.http3 import fields as http3_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skitai.server.representation import Head
-from skitai.wire.hpack_decoder import HeaderDecoder
-from skitai.wire.hpack_encoder import encode_common, encode_field, encode_fields, encode_head
-from skitai.wire.hpack_strings import CompressionFault, encode_number, encode_string
+from skitai.wire.hpack.decoder import HeaderDecoder
+from skitai.wire.hpack.encoder import encode_common, encode_field, encode_fields, encode_head
+from skitai.wire.hpack.strings import CompressionFault, encode_number, encode_string
 
 NAMES = st.sampled_from([":method", ":path", "cookie", "x-a", "accept", "content-length"])
 VALUES = st.one_of(

@@ -26,14 +26,14 @@ from http2_raw import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skitai.wire import http2_frames as frames
-from skitai.wire.http2 import CONNECTION_WINDOW, HELD_SIZE, STREAM_WINDOW, Receiver
-from skitai.wire.http2_frames import ConnectionFault, StreamFault
-from skitai.wire.http2_requests import BrokenFields, read_head
-from skitai.wire.http2_sending import Sender, Stream
+from skitai.wire.http2 import frames
+from skitai.wire.http2.connection import CONNECTION_WINDOW, HELD_SIZE, STREAM_WINDOW, Receiver
+from skitai.wire.http2.frames import ConnectionFault, StreamFault
+from skitai.wire.http2.requests import BrokenFields, read_head
+from skitai.wire.http2.sending import Sender, Stream
 
 if TYPE_CHECKING:
-    from skitai.wire.http2_requests import RequestHead
+    from skitai.wire.http2.requests import RequestHead
 
 CODES = {1, 3, 5, 6, 9, 11}
 

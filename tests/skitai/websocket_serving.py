@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from serving import PATIENCE, Serving, Toy, happens, until
 from websocket_driving import SocketClient
 
-from skitai.server.websocket import HandshakeRefused, SocketOptions, WebSocket
+from skitai.server.websocket.session import HandshakeRefused, SocketOptions, WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

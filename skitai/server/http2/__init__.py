@@ -1,0 +1,1 @@
+"""HTTP/2: a connection, its streams and its tunnels."""

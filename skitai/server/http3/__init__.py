@@ -1,0 +1,1 @@
+"""HTTP/3: the port, its clients, their requests and tunnels."""

@@ -1,0 +1,1 @@
+"""One WebSocket of one client, over any HTTP version."""

@@ -1,0 +1,1 @@
+"""HTTP/2 (RFC 9113): bytes to requests and back, without sockets."""
