@@ -17,7 +17,7 @@ def secret_key():
             "LOGIN_SECRET is not set: give a long random text, as from"
             " python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
-    return key or "only for development"
+    return key or "only for development, 32 letters"
 
 
 if __name__ == "__main__":
