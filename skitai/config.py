@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SAFE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ALIASES = {"ip": "address"}
+MOST_WORKERS = 256
+"""More help no machine, and a reload, which has twice as many, needs descriptors for each."""
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
@@ -298,7 +300,9 @@ class Settings:
     group: str = setting(
         "", USER, "its group; default: the user's own", option=True, example="www-data"
     )
-    workers: int = setting(1, whole_number(1), "worker processes", option=True, example=4)
+    workers: int = setting(
+        1, whole_number(1, MOST_WORKERS), "worker processes", option=True, example=4
+    )
     threads: int = setting(
         4, whole_number(0), "request threads per worker; 0: apps run on the loop", option=True
     )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # All in seconds.
 STEADY_AFTER = 30.0  # a worker that served this long starts with a clean record
 STOP_MARGIN = 5.0  # for umount hooks, after the time that draining may take
+LONGEST_SLEEP = 86400.0  # the system's own limit is 24 days
 
 
 class Supervisor:
@@ -328,7 +329,9 @@ class Supervisor:
         if self._watchdog is not None:
             due.append(self._fed_at + self._watchdog)
         times = [moment for moment in due if moment is not None]
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        if not times:
+            return None
+        return min(max(0.0, min(times) - time.monotonic()), LONGEST_SLEEP)
 
     def _run_timers(self) -> None:
         now = time.monotonic()

@@ -18,18 +18,19 @@ def notify(state: str) -> bool:
 
     A name that starts with ``@`` is in the abstract namespace (man sd_notify). Several assignments
     are separated by line feeds. Returns whether it was sent: without the variable nothing happens,
-    and a listener that is gone or full must not end a service that works.
+    and a listener that is gone or full, or no descriptor to tell it by, must not end a service that
+    works.
     """
     name = os.environ.get(SOCKET_VARIABLE, "")
     if not name:
         return False
     address = "\0" + name[1:] if name.startswith("@") else name
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(SEND_TIMEOUT)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(SEND_TIMEOUT)
             sender.sendto(state.encode(), address)
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 

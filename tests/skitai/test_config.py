@@ -69,11 +69,12 @@ def test_values_are_converted(name, given, expected):
 @pytest.mark.parametrize(
     ("name", "given", "wanted"),
     [
-        ("workers", "x", "a whole number of at least 1"),
-        ("workers", 0, "a whole number of at least 1"),
-        ("workers", True, "a whole number of at least 1"),
-        ("workers", 1.5, "a whole number of at least 1"),
-        ("workers", None, "a whole number of at least 1"),
+        ("workers", "x", "a whole number from 1 to 256"),
+        ("workers", 0, "a whole number from 1 to 256"),
+        ("workers", "100000", "a whole number from 1 to 256"),
+        ("workers", True, "a whole number from 1 to 256"),
+        ("workers", 1.5, "a whole number from 1 to 256"),
+        ("workers", None, "a whole number from 1 to 256"),
         ("port", 65536, "a whole number from 0 to 65535"),
         ("port", "-1", "a whole number from 0 to 65535"),
         ("port", "80.0", "a whole number from 0 to 65535"),
@@ -109,7 +110,7 @@ def test_wrong_value_names_setting_value_and_fix(name, given, wanted):
 
 def test_wrong_value_tells_the_option_where_there_is_one():
     assert error_of(workers="x") == (
-        "workers must be a whole number of at least 1, not 'x': "
+        "workers must be a whole number from 1 to 256, not 'x': "
         "give --workers=4 or skitai.run(workers=4)"
     )
     assert "--backlog" not in error_of(backlog="x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import uuid
 from typing import TYPE_CHECKING
@@ -62,6 +63,19 @@ def test_notify_does_not_wait_for_a_manager_that_never_reads(
     manager.bind(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     assert not all(notify("READY=1") for _ in range(10_000))
+
+
+def test_notify_survives_without_descriptors(
+    manager: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert not notify("READY=1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(

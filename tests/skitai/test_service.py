@@ -21,7 +21,6 @@ TINY = APP + "import skitai\nskitai.mount('/', App())\n"
 
 @pytest.fixture
 def service(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(sys, "argv", ["serve.py"])
     monkeypatch.delenv("SKITAIENV", raising=False)
     return Service(tmp_path)
@@ -63,7 +62,7 @@ def refusal(directory, source, *words, **environ):
         (
             "workers='x'",
             [],
-            "workers must be a whole number of at least 1, not 'x': "
+            "workers must be a whole number from 1 to 256, not 'x': "
             "give --workers=4 or skitai.run(workers=4)",
         ),
         ("port=70000", [], "port must be a whole number from 0 to 65535, not 70000: "),
@@ -116,6 +115,32 @@ def test_wrong_statements_end_with_the_line_of_the_script(tmp_path, statement, m
     line = len(APP.splitlines()) + 3
     assert text.startswith(f"serve.py, line {line}: {message}")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import skitai\nskitai.is_devel()\nraise skitai.ConfigError('x: fix it')", "x: fix it"),
+        ("import skitai\n\nskitai.add_option('x', 'y')", "option 'x', 'y': give a letter and"),
+        ("import skitai\n\nskitai.cron('* *', 'true')", "cron expression '* *' has 2 fields"),
+        ("import skitai\n\nskitai.config_executors(workers='x')", "config_executors: workers='x'"),
+        (
+            "from atila import Atila\n\nAtila('x').route('/<int:')(print)",
+            "route '/<int:' has a broken parameter: write <name> or <int:n>",
+        ),
+    ],
+)
+def test_an_error_before_anything_is_mounted_is_one_line_too(tmp_path, source, message):
+    text = refusal(tmp_path, source)
+    assert text.startswith(f"serve.py, line 3: {message}")
+    assert "\n" not in text
+
+
+def test_other_exceptions_of_a_script_are_shown_as_they_come(tmp_path):
+    done = run_script(tmp_path, "import skitai\nsys = 1 / 0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
 def test_failing_config_hook_shows_the_users_frames(tmp_path):
@@ -325,12 +350,12 @@ def test_unknown_name_of_the_package_is_an_attribute_error():
         _ = skitai.nothing
 
 
-def test_importing_the_package_starts_and_installs_nothing(tmp_path):
+def test_importing_the_package_starts_nothing_and_only_shows_its_errors_plainly(tmp_path):
     source = (
         "import logging, os, sys\n"
-        "before = (sys.excepthook, dict(os.environ), list(sys.path), os.getcwd())\n"
+        "before = (dict(os.environ), list(sys.path), os.getcwd())\n"
         "import skitai\n"
-        "assert before == (sys.excepthook, dict(os.environ), list(sys.path), os.getcwd())\n"
+        "assert before == (dict(os.environ), list(sys.path), os.getcwd())\n"
         "assert not logging.getLogger('skitai').handlers\n"
         "assert not {'asyncio', 'uvloop', 'httptools', 'jinja2'} & set(sys.modules)\n"
     )

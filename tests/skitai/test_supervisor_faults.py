@@ -160,3 +160,18 @@ def test_an_old_worker_that_is_killed_in_a_reload_is_replaced_meanwhile(
     toy.wait_for_log("generation 1 serves")
     toy.wait_for_answer(lambda answer: answer["code"] == "two")
     eventually(lambda: len(toy.workers()) == 1, "the end of the others")
+
+
+# Times that no clock of the system takes
+
+
+def test_times_of_months_end_nothing_but_the_wait(toy: Toy) -> None:
+    toy.start("'one', drain_timeout=3e6, start_timeout=3e6")
+    connection, pid = held(toy)
+    toy.send(signal.SIGTERM)
+    toy.wait_for_log("SIGTERM: stopping")
+    toy.send(signal.SIGUSR1)  # the master is there to take it
+    toy.wait_for_log("SIGUSR1: logs are reopened")
+    assert finish(connection)["pid"] == pid
+    assert toy.wait() == 0
+    assert "Traceback" not in toy.log.read_text()
