@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -33,7 +34,7 @@ DAEMON_VARIABLE = "SKITAI_DAEMON"
 STOPPED = 3
 """Exit code of ``status`` for a service that does not run (LSB, init script actions)."""
 
-START_SECONDS = 60.0
+SCRIPT_SECONDS = 60.0  # for the script itself, before and after the start of its workers
 LOOK_SECONDS = 0.05
 SHOWN = 4096  # bytes of output that an error message shows
 UMASK = 0o022
@@ -44,7 +45,7 @@ class Daemon:
     """A service that can be sent to the background.
 
     Parameters:
-        settings: ``name`` and ``drain_timeout`` are used.
+        settings: ``name``, ``drain_timeout`` and ``start_timeout`` are used.
         command: starts the script again, in the foreground.
         directory: of the launch script.
     """
@@ -55,6 +56,8 @@ class Daemon:
         self._command = command
         self._directory = directory
         self._patience = settings.drain_timeout + 2 * STOP_MARGIN
+        # The master ends itself when its workers take longer, and knows why.
+        self._start_patience = (settings.start_timeout or math.inf) + SCRIPT_SECONDS
 
     def start(self) -> int:
         """Start it and wait until it serves; exit code 0.
@@ -174,11 +177,11 @@ class Daemon:
     def _wait(
         self, process: subprocess.Popen[bytes], ready: Callable[[float], bool], began: int
     ) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_patience
         while not ready(LOOK_SECONDS):
             ended = process.poll() is not None
             if ended or time.monotonic() >= deadline:
-                how = "ended" if ended else f"did not serve within {START_SECONDS:g} s"
+                how = "ended" if ended else f"did not serve within {self._start_patience:g} s"
                 raise StartupError(f"{self.name} {how}; its output:\n{self._output(began)}")
 
     def _open_log(self) -> IO[bytes]:
