@@ -57,6 +57,8 @@ class Errand(Worker):
             if inspect.iscoroutinefunction(function):
                 await function(found)
             else:
-                await asyncio.to_thread(function, found)
+                result = await asyncio.to_thread(function, found)
+                if inspect.isawaitable(result):  # a lambda or an object that calls a coroutine
+                    await result
         finally:
             await self._end(bus)

@@ -264,7 +264,7 @@ class Schedules:
             command = self._program(what, job)
         if settings["app"] and not settings.get("takes_was"):
             raise ConfigError(f"{what}: app={settings['app']!r} is for functions that take was")
-        own_name = self._checked_name(what, name or _name_of(job))
+        own_name = self._checked_name(what, _name_of(job) if name is None else name)
         self._add(
             Job(
                 own_name, command, function, when, trigger, cwd=str(self._directory()), **settings
@@ -309,8 +309,10 @@ class Schedules:
                 f"{what}: {command!r} is neither a command, as text or a list of texts, nor a "
                 "function"
             )
-        if not words or not words[0] or any("\0" in word for word in words):
+        if not words or not words[0]:
             raise ConfigError(f"{what}: command {command!r} is empty: give a program")
+        if not all(_is_text(word) for word in words):
+            raise ConfigError(f"{what}: command {command!r} has signs that no command may have")
         if words[0].endswith(".py"):
             if not (self._directory() / words[0]).is_file():
                 raise ConfigError(
@@ -348,7 +350,7 @@ def _options(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
     overlap = given.get("overlap", SKIP)
     if overlap not in OVERLAPS:
         raise ConfigError(f"{what}: overlap={overlap!r} must be one of {', '.join(OVERLAPS)}")
-    app = given.get("app") or ""
+    app = "" if given.get("app") is None else given["app"]
     if not isinstance(app, str):
         raise ConfigError(f"{what}: app={app!r} must be the name of an app that is mounted")
     timeout = given.get("timeout")
@@ -380,9 +382,21 @@ def _variables(what: str, env: object) -> dict[str, str]:
     if env is None:
         return {}
     pairs = env.items() if isinstance(env, Mapping) else [(None, None)]
-    if not all(isinstance(word, str) and "\0" not in word for pair in pairs for word in pair):
+    if not all(_is_text(word) for pair in pairs for word in pair):
         raise ConfigError(f"{what}: env={env!r} must be a dict of texts, e.g. {{'LEVEL': '3'}}")
-    return dict(pairs)
+    variables = dict(pairs)
+    for name in variables:
+        if not name or "=" in name:
+            raise ConfigError(f"{what}: env has {name!r}, which is no name of a variable")
+    return variables
+
+
+def _is_text(word: object) -> bool:
+    """Whether the system can take it as an argument or in the environment."""
+    try:
+        return isinstance(word, str) and b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
 
 
 def _callable(what: str, function: object) -> Callable[[], Any]:

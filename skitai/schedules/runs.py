@@ -6,9 +6,11 @@ The keeper makes it. Nothing here waits: the keeper's loop looks at it when some
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
+import time
 import traceback
 from collections import deque
 from typing import TYPE_CHECKING, NoReturn
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 8192  # bytes; what is longer becomes several lines
 READ_BYTES = 65536
+WAIT_STEP = 0.005  # seconds
 MOST_READS = 64  # of what is left when it has ended
 REMEMBERED = 20  # lines for the report of a failure
+KILL_AGAIN = 60.0  # seconds after which what could not be killed is tried again
 LOOK_SECONDS = 0.05  # between looks at what a program has left behind when it was to end
 
 
@@ -59,9 +63,13 @@ class Run:
         self.last_lines: deque[str] = deque(maxlen=REMEMBERED)
         self._say = say
         self._partial = b""
-        self._output, writer = os.pipe()
-        os.set_blocking(self._output, False)
         self._leash = Leash()
+        try:
+            self._output, writer = os.pipe()
+        except OSError:
+            self._leash.release()
+            raise
+        os.set_blocking(self._output, False)
         self._process: Leader
         try:
             if job.function is not None:
@@ -114,7 +122,8 @@ class Run:
         if self.kill_at is None:
             self.kill_at = now + self.job.stop_timeout
             self.timeout_at = None
-            with contextlib.suppress(ProcessLookupError):
+            # It may have become somebody whom this process may not signal, by sudo perhaps.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGTERM)
 
     def collect(self, now: float) -> int | None:
@@ -127,6 +136,8 @@ class Run:
             if ended is None or (self.kill_at is not None and look(self.pid).alive()):
                 return None
         kill_tree(self._process)  # nobody has reaped it yet, so nobody else has its number
+        if self._process.returncode is None:  # that takes seconds, which others wait
+            self.kill_at = now + KILL_AGAIN
         return self._process.returncode
 
     def close(self) -> None:
@@ -160,9 +171,16 @@ class Forked:
         self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, which has come already."""
-        if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        """Wait for its end. Raises ``TimeoutExpired``; without a time it has come already."""
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            pid, status = os.waitpid(self.pid, 0 if timeout is None else os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() >= until:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            else:
+                time.sleep(WAIT_STEP)
         return self.returncode
 
 

@@ -288,11 +288,18 @@ DATABASE_APP = """
         await was.db ("@store").execute ("insert into notes values ('awaited')")
         print ("it has", len (was.apps))
 
+    class Caller:
+        async def __call__ (self, was):
+            await waiting (was)
+            raise ValueError ("called")
+
     if __name__ == "__main__":
         skitai.alias ("@store", skitai.DB_SQLITE3, "store.db")
         skitai.mount ("/", app, name = "notes")
         skitai.cron ("@reboot", plain)
         skitai.cron ("@reboot", waiting, app = "notes")
+        skitai.cron ("@reboot", lambda was: waiting (was), name = "short")
+        skitai.cron ("@reboot", Caller (), name = "caller")
         skitai.run (name = "jobs-test")
 """
 
@@ -306,6 +313,8 @@ def test_functions_of_jobs_have_the_databases_of_an_app(launch, tmp_path):
     service.wait_for_log(r"job plain failed, it ended with exit code 1 "
                          r"[^[]*Traceback [^[]* in plain\n[^[]*no-such-place")  # fmt: skip
     assert "waiting: it has 1" in service.log()
+    service.wait_for_log(r"short: it has 1")
+    service.wait_for_log(r"job caller failed.*its last output was\n[^[]*ValueError: called")
     words = {row["word"] for row in service.get("/rows").json()["rows"]}
     assert words == {"plain", "awaited"}
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import threading
 import time
 from datetime import datetime, timezone
 
 import pytest
+from processes import eventually
 
 from skitai.schedules.declarations import Schedules
 from skitai.schedules.keeper import Keeper
+from skitai.schedules.runs import Run
 from skitai.stores.job_board import JobBoard
 from skitai.stores.memory import SharedMemory
 from skitai.stores.shared import MEMORY_BYTES
@@ -203,3 +206,48 @@ def test_many_runs_that_were_left_out_are_told_once(desk):
     assert desk.said("job slow still runs") == 1
     assert figures(desk, "slow")["skipped"] >= 5
     assert figures(desk, "slow")["timeouts"] == 1
+
+
+def test_a_run_that_finds_no_descriptors_keeps_none(tmp_path):
+    schedules = Schedules(lambda: tmp_path, lambda: True)
+    schedules.sched(1, ["true"])
+    [job] = schedules
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = os.listdir("/proc/self/fd")
+    lowest = os.dup(0)
+    os.close(lowest)
+    failures = 0
+    for limit in range(lowest, lowest + 20):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        try:
+            run = Run(job, lambda fd: 0, lambda line: None, time.monotonic())
+        except OSError:
+            failures += 1
+        else:
+            break
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert os.listdir("/proc/self/fd") == before, f"with up to {limit} descriptors"
+    assert failures > 4
+    run.terminate(time.monotonic())
+    eventually(lambda: run.collect(time.monotonic()) is not None, "its end")
+    run.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_what_may_not_be_signalled_does_not_end_the_others(desk, monkeypatch):
+    desk.schedules.background_task("root", "sleep 1000", stop_timeout=0)
+    desk.schedules.sched(600, "echo ding", name="bell")
+
+    def refuse(group, signum):  # as the system does when it has become somebody else
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refuse)
+
+    def scene():
+        desk.wait_for("job root begins")
+        desk.pass_time(600)
+        desk.wait_for("job bell ended")
+
+    desk.run(scene)
+    assert desk.said("job root was stopped, it was killed by SIGKILL") == 1
