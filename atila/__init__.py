@@ -22,6 +22,7 @@ from atila.life.events import (
 from atila.life.loading import load
 from atila.results.api import API
 from atila.results.files import File
+from atila.was import Was
 from skitai import preference
 from skitai.sql import D, F, Q, V
 
@@ -47,6 +48,7 @@ __all__ = [
     "HTTPError",
     "Q",
     "V",
+    "Was",
     "load",
     "preference",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skitai import current
 from skitai.errors import ConfigError, HTTPError, SkitaiError, StartupError
 from skitai.preference import AttributeDict, Preference
+from skitai.script import show_errors_plainly
 from skitai.service import Service
 from skitai.sockets import (
     WS_CHANNEL,
@@ -153,6 +154,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+show_errors_plainly()
 _service = Service()
 
 mount = _service.mount

@@ -39,6 +39,8 @@ NGINX_OPTIONS = {
     "nginx_certificate": ("--nginx-certificate", "FILE", "certificate for nginx, in PEM form"),
     "nginx_key": ("--nginx-key", "FILE", "its private key"),
 }
+_WRITERS = "install, update, remove or --nginx-conf=DOMAIN"
+_UNSET = {"name": "taken from the script's place", "user": "who starts it"}
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ def parse(
     for name in ("dry_run", "force"):
         if name in given and command not in INSTALLING:
             raise ConfigError(
-                f"{option_of(name)} is for commands that write files: give it with install, "
-                "update, remove or --nginx-conf=DOMAIN"
+                f"{option_of(name)} is for commands that write files: give it with {_WRITERS}"
             )
     settings = {key: value for key, value in vars(given).items() if key in SETTING_FIELDS}
     return CommandLine(
@@ -224,17 +225,17 @@ def _build_parser(
         argument_default=argparse.SUPPRESS,
     )
     if add_help:
-        parser.add_argument("--help", action="help", help="show this and exit")
+        parser.add_argument("--help", "-h", action="help", help="show this and exit")
     defaults = {ALIASES.get(key, key): value for key, value in script_defaults.items()}
     for name, item in SETTING_FIELDS.items():
         if not item.metadata["option"] or name == "devel":
             continue
         words = [name, *(alias for alias, meant in ALIASES.items() if meant == name)]
         default = defaults.get(name, item.default)
-        shown = "taken from the script's place" if default == "" else default
-        about = f"{item.metadata['about']} (default: {shown})".replace("%", "%%")
+        shown = default if default != "" else _UNSET.get(name)
+        about = item.metadata["about"] + ("" if shown is None else f" (default: {shown})")
         flags = [option_of(word) for word in words]
-        parser.add_argument(*flags, dest=name, metavar="VALUE", help=about)
+        parser.add_argument(*flags, dest=name, metavar="VALUE", help=about.replace("%", "%%"))
     choice = parser.add_mutually_exclusive_group()
     shown = "on" if _is_true(defaults.get("devel", False)) else "off"
     about = f"{SETTING_FIELDS['devel'].metadata['about']} (default: {shown})"
@@ -242,14 +243,18 @@ def _build_parser(
     choice.add_argument(
         "--deploy", metavar="NAME", help=f"value of {ENVIRONMENT} (default: {PRODUCTION})"
     )
-    parser.add_argument("-d", action="store_true", dest="background", help="the command start")
+    parser.add_argument("-d", action="store_true", dest="background", help="as the command start")
     parser.add_argument(
         "--disable-static", action="store_true", help="leave static files to a server in front"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print what would be written, and do nothing"
+        "--dry-run",
+        action="store_true",
+        help=f"{_WRITERS}: print what would be written, and do nothing",
     )
-    parser.add_argument("--force", action="store_true", help="replace what was edited, too")
+    parser.add_argument(
+        "--force", action="store_true", help=f"{_WRITERS}: replace what was edited, too"
+    )
     for dest, (flag, metavar, about) in NGINX_OPTIONS.items():
         parser.add_argument(flag, dest=dest, metavar=metavar, help=about)
     return parser
@@ -261,7 +266,7 @@ def _refuse(word: str, own: Sequence[OwnOption]) -> NoReturn:
     option = word.partition("=")[0]
     options = [name for name, item in SETTING_FIELDS.items() if item.metadata["option"]]
     known = [option_of(name).lstrip("-") for name in options]
-    known += [flag.lstrip("-") for one in own for flag in one.flags]
+    known += [one.flags[0].lstrip("-") for one in own]
     known += ["deploy", "disable-static", "dry-run", "force", "help"]
     known += [flag.lstrip("-") for flag, _, _ in NGINX_OPTIONS.values()]
     hint = closest(option.lstrip("-"), [*known, *ALIASES], prefix="--")

@@ -98,11 +98,10 @@ def start_command(words: Sequence[str]) -> list[str] | None:
 def show_errors_plainly() -> None:
     """Let an engine error that ends the script appear as one message with the script's line.
 
-    The process then ends with exit code 2. Other exceptions are shown as before.
+    The process then ends with exit code 2. Other exceptions are shown as before. ``import skitai``
+    calls it: what comes next, such as a wrong route of an app, can be the mistake.
     """
     previous = sys.excepthook
-    if getattr(previous, "shows_errors_plainly", False):
-        return
 
     def hook(
         kind: type[BaseException], exc: BaseException, traceback: TracebackType | None
@@ -115,5 +114,4 @@ def show_errors_plainly() -> None:
         print(f"{place}{explain(exc)}", file=sys.stderr)
         raise SystemExit(MISCONFIGURED)
 
-    hook.shows_errors_plainly = True  # type: ignore[attr-defined]  # marks our own hook
     sys.excepthook = hook

@@ -41,7 +41,6 @@ from skitai.script import (
     loaded_for_a_job,
     main_script,
     program_name,
-    show_errors_plainly,
 )
 from skitai.starting import start
 from skitai.stores.locks import SharedLocks
@@ -150,7 +149,6 @@ class Service:
 
         Raises `ConfigError` when the path is no directory.
         """
-        show_errors_plainly()
         return Preference(self.directory, preset, path, configs)
 
     def mount(
@@ -185,7 +183,6 @@ class Service:
         Raises `ConfigError` for everything that can't be mounted, `StartupError` when a
         ``__config__`` hook fails.
         """
-        show_errors_plainly()
         for key, value in unknown.items():
             hint = closest(key, MOUNT_OPTIONS)
             raise ConfigError(f"unknown mount option {key!r} with value {value!r}: {hint}")
@@ -235,17 +232,14 @@ class Service:
 
         Parameters, what it returns and raises: see `skitai.upstream.aliases.Aliases.add`.
         """
-        show_errors_plainly()
         return self.aliases.add(name, ctype, members, role, source, ssl, max_conns, verify)
 
     def register_g(self, *names: str | Sequence[str]) -> Callable[[type], type]:
         """Make numbers and cache keys for all workers; see `skitai.stores.shared.SharedSlots`."""
-        show_errors_plainly()
         return self.shared.register(*names)
 
     def set_max_rcache(self, entries: int) -> None:
         """Set how many results each worker keeps, 100 by default; 0 for none."""
-        show_errors_plainly()
         self.results.limit(entries)
 
     def set_max_age(self, path_prefix: str, seconds: int) -> None:
@@ -260,7 +254,6 @@ class Service:
 
         Raises `ConfigError` for what is no path or number.
         """
-        show_errors_plainly()
         if not isinstance(path_prefix, str) or not path_prefix.startswith("/"):
             raise ConfigError(f"set_max_age: {path_prefix!r} is no path: begin it with '/'")
         if type(seconds) is not int or seconds < 0:
@@ -400,7 +393,6 @@ class Service:
 
         Raises `ConfigError` for what can't be.
         """
-        show_errors_plainly()
         if isinstance(verify, str):
             verify = self.abspath(verify)
         from skitai.mail.account import make_account  # most services send no mail
@@ -424,7 +416,6 @@ class Service:
         """
         if loaded_for_a_job():
             return
-        show_errors_plainly()
         if self._ran:
             raise ConfigError("skitai.run() was called already: one process runs one service")
         self._ran = True

@@ -7,6 +7,7 @@ are known, all else is refused.
 from __future__ import annotations
 
 import ast
+import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -132,13 +133,28 @@ def _resolve_path(text: str, script_home: Path) -> Target:
         return Target(Kind.DIRECTORY, path, path, "")
     source = path if path.suffix == ".py" else path.with_name(f"{path.name}.py")
     if not source.is_file():
-        raise ConfigError(
-            f"mount target {text!r} is no directory and no Python file: {str(source)!r} does "
-            "not exist, paths are relative to the launch script"
-        )
+        raise ConfigError(f"mount target {text!r}{_why_missing(text, path, source)}")
     name = re.sub(r"[^\w./-]", "_", os.path.relpath(source.with_suffix(""), script_home))
     home, settings = _django_project(source)
     return Target(Kind.FILE, source, home, name, match["appname"], settings)
+
+
+def _why_missing(text: str, path: Path, source: Path) -> str:
+    """What is wrong with a target that is not there, and the fix; goes on behind its name."""
+    if "://" in text:
+        return (
+            " is no path: give the service a name, skitai.alias('@name', skitai.PROTO_HTTP, "
+            "'host:port'), and mount '@name'"
+        )
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    names = [file.stem for file in beside if file.suffix == ".py" or file.is_dir()]
+    near = difflib.get_close_matches(path.name.removesuffix(".py"), names, n=1)
+    fix = (
+        f"did you mean {os.path.join(os.path.dirname(text), near[0])!r}?"
+        if near
+        else ("create it or correct the path, relative ones start at the launch script")
+    )
+    return f" is no directory and no Python file: {str(source)!r} does not exist: {fix}"
 
 
 def _django_project(source: Path) -> tuple[Path, str | None]:

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -78,6 +79,8 @@ def _new(name: str, directory: Path) -> int:
     print("next steps:")
     print(f"  cd {shlex.quote(place)}")
     print(f"  python3 {SCRIPT} --devel")
+    if not all(map(find_spec, ("pytest", "requests"))):
+        print("  python3 -m pip install 'skitai[test]'")
     print("  python3 -m pytest")
     return 0
 

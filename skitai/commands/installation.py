@@ -70,13 +70,13 @@ class Installation:
         """Write the unit anew; raises as ``install``, and for one that is not there or not ours."""
         text = self._text()
         if not self._dry:
-            self._check_ours()
+            self._check_ours("use install")
         return self._write(text, enable=False)
 
     def remove(self) -> int:
         """Stop and disable the service and delete its unit. Raises ``StartupError`` if there is
         none, or not one of ours."""
-        self._check_ours()
+        self._check_ours("nothing is to be removed")
         self._check_tools()
         self._systemctl("disable", "--now", f"{self.name}.service")
         self._run(["rm", "-f", str(self.path)])
@@ -92,10 +92,10 @@ class Installation:
         }
         return unit_text(self._settings, self._directory, self._command, owner, environ)
 
-    def _check_ours(self) -> None:
+    def _check_ours(self, missing: str) -> None:
         instead = f"in a drop-in (systemctl edit {self.name})"
         if refuse_changed(self.path, force=self._force, instead=instead) is Condition.MISSING:
-            raise StartupError(f"there is no {str(self.path)!r}: use install")
+            raise StartupError(f"there is no {str(self.path)!r}: {missing}")
 
     def _check_tools(self) -> None:
         """Look for what is needed before anything is done."""

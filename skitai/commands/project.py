@@ -150,7 +150,7 @@ testpaths = ["tests"]
 
 ```bash
 python3 serve.py --devel   # http://127.0.0.1:5000, with a reload on each save
-python3 -m pytest          # the tests start the service by themselves
+python3 -m pytest          # the tests; once before: python3 -m pip install 'skitai[test]'
 python3 serve.py --help    # options and commands
 ```
 
@@ -223,9 +223,11 @@ def _remove(made: list[Path]) -> None:
 
 def _check(name: str) -> None:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        near = re.sub(r"[\s.-]", "_", name.lower())
+        near = f"my{near}" if keyword.iskeyword(near) else near
         raise ConfigError(
             f"{name!r} can't be the name of an app: give a word of small letters, digits and '_', "
-            "such as 'myapp'"
+            f"such as '{near if _NAME.fullmatch(near) else 'myapp'}'"
         )
     why = "another file of the project has this name" if name in _RESERVED else ""
     if why or _is_taken(name):

@@ -5,6 +5,7 @@ Nothing is connected here. What is wrong with an alias ends the start of the ser
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import ipaddress
 import os
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from skitai.config import closest
 from skitai.errors import ConfigError
-from skitai.upstream.kinds import DB_SQLITE3, DJANGO, KINDS, PROTO_HTTP, PROTO_WS, Kind
+from skitai.upstream.kinds import CONSTANTS, DB_SQLITE3, DJANGO, KINDS, PROTO_HTTP, PROTO_WS, Kind
 from skitai.upstream.members import parse_member, shown
 
 if TYPE_CHECKING:
@@ -222,10 +223,15 @@ def _kind_of(ctype: object) -> Kind:
         interface = interface_of(ctype)
         if interface is not None:
             return Kind(ctype, getattr(interface, "default_port", 0))
-    hint = closest(str(ctype), [*KINDS, DJANGO])
+    near = difflib.get_close_matches(str(ctype), CONSTANTS, n=1)
+    fix = (
+        f"did you mean skitai.{CONSTANTS[near[0]]}?"
+        if near
+        else ("give a constant such as skitai.DB_PGSQL")
+    )
     raise ValueError(
-        f"type {ctype!r} is unknown: {hint}; give a constant such as skitai.DB_PGSQL, own types "
-        "are made known with skitai.add_database_interface() before"
+        f"type {ctype!r} is unknown: {fix} (own types are made known before, with "
+        "skitai.add_database_interface)"
     )
 
 

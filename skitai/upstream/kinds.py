@@ -23,6 +23,9 @@ PROTO_WSS = "wss"
 DJANGO = "django"
 """The default database of a Django project; the member is the path of its settings."""
 
+CONSTANTS = {value: name for name, value in list(globals().items()) if name.isupper()}
+"""The names of these constants, by their values."""
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -16,7 +16,6 @@ from atila.errors import ConfigError
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
 
 def test_the_hooks_of_a_loaded_app_have_run():

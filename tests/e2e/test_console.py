@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from live_service import PATIENCE, LiveService
 
+from skitai.commands import console
 from skitai.commands.console import main
 
 pytestmark = pytest.mark.e2e
@@ -116,11 +117,19 @@ def test_another_directory(tmp_path, capsys):
     assert f"  cd '{tmp_path}/my project'" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["My", "my-app", "1st", "", "class", "../x", "a b", "x" * 41])
-def test_names_that_can_not_be_imported(tmp_path, monkeypatch, capsys, name):
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("My", "my"), ("my-app", "my_app"), ("1st", "myapp"), ("", "myapp"), ("class", "myclass"),
+        ("../x", "myapp"), ("a b", "a_b"), ("x" * 41, "myapp"),
+    ],
+)  # fmt: skip
+def test_names_that_can_not_be_imported(tmp_path, monkeypatch, capsys, name, better):
     monkeypatch.chdir(tmp_path)
     assert main(["new", name]) == 2
-    assert "can't be the name of an app" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "can't be the name of an app" in message
+    assert message.endswith(f"such as '{better}'\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,3 +185,10 @@ def test_run_hands_signals_to_the_service(project):
             process.send_signal(signal.SIGTERM)
             process.stderr.read()
     assert process.returncode == 0
+
+
+def test_what_the_tests_need_is_named_where_it_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(console, "find_spec", lambda name: None)
+    assert main(["new", "shop", str(tmp_path / "shop")]) == 0
+    steps = capsys.readouterr().out.splitlines()
+    assert steps[-2:] == ["  python3 -m pip install 'skitai[test]'", "  python3 -m pytest"]

@@ -43,7 +43,7 @@ HARNESS = """
 LINES = {
     "": "unknown command ''",
     "-": "unknown option '-'",
-    "-h": "unknown option '-h'",
+    "-x": "unknown option '-x'",
     "--=x": "ambiguous option",
     "@file": "unknown command '@file'",
     "STATUS": "unknown command 'STATUS'",

@@ -167,9 +167,11 @@ def test_update_takes_the_options_of_now(tmp_path, capsys):
     assert "sudo systemctl restart shop" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["update", "remove"])
-def test_what_is_not_installed(tmp_path, command):
-    with pytest.raises(StartupError, match="there is no .*: use install"):
+@pytest.mark.parametrize(
+    ("command", "fix"), [("update", "use install"), ("remove", "nothing is to be removed")]
+)
+def test_what_is_not_installed(tmp_path, command, fix):
+    with pytest.raises(StartupError, match=f"there is no .*: {fix}"):
         getattr(make(tmp_path), command)()
 
 

@@ -23,7 +23,6 @@ from skitai.targets import Kind
 @pytest.fixture
 def service(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     before = set(sys.modules)
     yield Service(tmp_path)
     for name in set(sys.modules) - before:

@@ -17,7 +17,6 @@ from skitai.service import Service
 @pytest.fixture
 def service(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     before = set(sys.modules)
     yield Service(tmp_path)
     for name in set(sys.modules) - before:

@@ -124,6 +124,17 @@ def test_help_lists_all_options_with_defaults(capsys):
     assert "address to listen on (default: ::1)" in text
     assert "worker processes (default: 1)" in text
     assert "debug pages and reload on save (default: on)" in text
+    assert "name of the service (default: taken from the script's place)" in text
+    assert "whom a service that root starts runs as (default: who starts it)" in text
+    assert "its group; default: the user's own --workers" in text
+    assert "install, update, remove or --nginx-conf=DOMAIN: replace what was edited, too" in text
+
+
+def test_help_has_a_short_name(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(["-h"], "serve.py", {})
+    assert caught.value.code == 0
+    assert "usage: serve.py [options]" in capsys.readouterr().out
 
 
 def test_environment_of_the_command_line():

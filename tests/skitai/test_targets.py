@@ -18,7 +18,6 @@ from skitai.targets import Kind
 @pytest.fixture
 def service(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     before = set(sys.modules)
     yield Service(tmp_path)
     for name in set(sys.modules) - before:
@@ -164,6 +163,12 @@ def test_directory(service):
     [
         ("nowhere", "'nowhere' is no directory and no Python file: "),
         ("data.txt", "'data.txt' is no directory and no Python file: "),
+        ("site/wsgy.py:app", "site/wsgy.py' does not exist: did you mean 'site/wsgi'?"),
+        ("nowhere/shop", "does not exist: create it or correct the path, relative ones start at"),
+        (
+            "http://localhost",
+            "'http://localhost' is no path: give the service a name, skitai.alias",
+        ),
         ("", "mount target is empty"),
         ("@", "mount target '@' is no alias: give '@name' or '@name/base/path'"),
         ("@upstream/x?y", "mount target '@upstream/x?y' is no alias"),
