@@ -76,4 +76,4 @@ if __name__ == "__main__":
     skitai.alias("@news", skitai.DB_SQLITE3, "news.sqlite3")
     skitai.mount("/", app)
     # Streams never end by themselves: a restart waits for them so long, then browsers reconnect.
-    skitai.run(port=5000, workers=2, drain_timeout=2)
+    skitai.run(port=5000, workers=2)

@@ -49,6 +49,7 @@ class Server:
             behind ``clock.date``.
         draining: no more requests after the running ones.
         draining_since: when that began, by ``clock``.
+        event_streams: responses that don't end by themselves; any thread adds and discards.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Server:
         self.common_fields: list[tuple[str, str]] = []
         self.draining = False
         self.draining_since = 0.0
+        self.event_streams: set[Exchange] = set()
         self._connections: set[Tended] = set()
         self._listeners: list[asyncio.AbstractServer] = []
         self._ticker: asyncio.TimerHandle | None = None
@@ -128,6 +130,8 @@ class Server:
         self.draining_since = self.clock.now
         self._emptied = asyncio.Event()
         await asyncio.sleep(0)  # what was accepted a moment ago becomes a connection
+        for exchange in list(self.event_streams):
+            exchange.conclude()
         if self._connections:
             try:
                 await asyncio.wait_for(self._emptied.wait(), timeout)

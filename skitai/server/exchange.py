@@ -31,6 +31,7 @@ log = logging.getLogger("skitai")
 
 SHORT_BODY = 64 * 1024  # bytes
 RETRY_SECONDS = "5"
+EVENT_STREAM = "text/event-stream"
 
 
 class ClientGone(Exception):
@@ -289,8 +290,17 @@ class Exchange:
         self.channel.respond(self, head, body)
 
     def start(self, head: Head) -> None:
-        """Begin a response whose length may be unknown; continue with ``write`` and ``end``."""
+        """Begin a response whose length may be unknown; continue with ``write`` and ``end``.
+
+        A stream of events (``text/event-stream``) has no end of its own. When the worker is to
+        end, it is completed, and the app finds its client gone.
+        """
         self.channel.start(self, head)
+        if head.content_type.startswith(EVENT_STREAM):
+            server = self.channel.server
+            server.event_streams.add(self)
+            if server.draining:
+                server.loop.call_soon_threadsafe(self.conclude)
 
     def write(self, data: bytes) -> bool:
         """Send a piece of a started response.
@@ -311,7 +321,19 @@ class Exchange:
             trailers: fields behind the body; lost where the protocol has no place for them, which
                 is in HTTP/1 a body of known length.
         """
+        self.channel.server.event_streams.discard(self)
         self.channel.end(self, trailers)
+
+    def conclude(self) -> None:
+        """Complete an event stream whose worker is to end; on the loop.
+
+        Its client asks again by itself, on a new connection (HTML Standard, 9.2.3).
+        """
+        if self in self.channel.server.event_streams:
+            self.keep_alive = False
+            self.end()
+            self.lost()
+            self.on_gone = None
 
     def tunnel(self, head: Head, receiver: Receiver) -> Tunnel:
         """Go on in the protocol that ``request.protocol`` names; on the loop.
@@ -327,6 +349,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Break off a started response: the client sees an incomplete body."""
+        self.channel.server.event_streams.discard(self)
         self.channel.abort(self)
 
     def when_writable(self, callback: Callable[[], None]) -> None:
@@ -371,6 +394,7 @@ class Exchange:
 
     def lost(self) -> None:
         """The client left: stop whatever still works for it. Called once, on the loop."""
+        self.channel.server.event_streams.discard(self)
         self.gone = True
         if self.input is not None:
             self.input.lost()

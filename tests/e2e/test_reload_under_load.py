@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from skitai.testing.launcher import free_port
 pytestmark = pytest.mark.e2e
 
 SERVE = """
+    import asyncio
     import os
     import time
     import skitai
@@ -55,6 +57,13 @@ SERVE = """
             wait ()
             yield "ended"
         return pieces ()
+
+    @app.route ("/events")
+    async def events (was):
+        was.response.set_header ("Content-Type", "text/event-stream")
+        while True:
+            yield f"data: {os.getpid ()}\\n\\n"
+            await asyncio.sleep (0.05)
 
     @app.route ("/upload", methods = ["POST"])
     def upload (was):
@@ -144,6 +153,19 @@ def test_streams_and_uploads_under_way_end_well(service):
     upload.sendall(bytes(1000000))
     assert receive(stream).content == b"begun, ended"
     assert receive(upload).content == f"2000000 {old}".encode()
+    eventually(lambda: old not in service.workers(), "the end of the old worker")
+
+
+def test_a_stream_of_events_is_completed_and_nobody_waits_for_it(launch):
+    service = launch(project("drain_timeout = 600"))
+    [old] = service.workers()
+    with service.connect() as connection:
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.readline() == f"data: {old}\n".encode()
+        service.send(signal.SIGHUP)
+        assert answer.read().endswith(b"\n\n")  # or http.client says that it is incomplete
     eventually(lambda: old not in service.workers(), "the end of the old worker")
 
 
