@@ -27,11 +27,12 @@ PATIENCE = 120.0  # seconds; far more than anything here takes
 LEFT_OUT = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "_build")
 # What a plain service and an app must not load: each of these has an extra, or is for --devel.
 HEAVY = {
-    "aioquic", "chameleon", "django", "google", "grpc", "jsonrpclib", "minify_html", "psycopg2",
-    "pymongo", "pytest", "redis", "requests", "watchfiles",
+    "aioquic", "chameleon", "django", "google", "grpc", "httpx", "jsonrpclib", "minify_html",
+    "psycopg2", "pymongo", "pytest", "redis", "requests", "watchfiles",
 }  # fmt: skip
 PACKAGE_OF = {
-    "brotli": "brotli", "bson": "pymongo", "grpc": "grpcio", "google": "protobuf", "jwt": "pyjwt",
+    "brotli": "brotli", "bson": "pymongo", "grpc": "grpcio", "google": "protobuf", "h2": "httpx",
+    "jwt": "pyjwt",
     "jsonrpclib": "jsonrpclib-pelix", "markupsafe": "jinja2", "minify_html": "minify-html",
     "psycopg2": "psycopg2-binary", "urllib3": "requests",
 }  # fmt: skip

@@ -5,11 +5,14 @@ from __future__ import annotations
 import mimetypes
 import os
 import weakref
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from skitai.errors import ConfigError, SkitaiError
 from skitai.testing.launcher import ServerProcess, build_command, free_port
 from skitai.testing.output import KEPT
+from skitai.testing.protocols import Protocol
 from skitai.testing.recording import take_spec
 from skitai.testing.remote import ApiPath, Stub, jsonrpc_proxy, open_websocket, xmlrpc_proxy
 from skitai.testing.verbs import Verbs
@@ -89,7 +92,8 @@ class TestClient(Verbs):
                 startup_timeout=startup_timeout,
                 stop_timeout=stop_timeout,
             )
-        self._finalizer = weakref.finalize(self, _end, self.session, self._server)
+        self._sessions: dict[str, HttpSession] = {}  # by protocol, beside that of HTTP/1.1
+        self._finalizer = weakref.finalize(self, _end, self.session, self._sessions, self._server)
 
     def __enter__(self) -> Self:
         return self
@@ -159,6 +163,18 @@ class TestClient(Verbs):
         Raises ``requests.ConnectionError`` naming the cause when the server has ended or there is
         none, ``requests.Timeout`` when it doesn't answer in time.
         """
+        return self._send(self.session, method, url, data, headers, json, **options)
+
+    def _send(
+        self,
+        session: HttpSession,
+        method: str,
+        url: str,
+        data: Any = None,
+        headers: Headers = None,
+        json: Any = None,
+        **options: Any,
+    ) -> Response:
         import requests
 
         from skitai.testing.sessions import is_refused
@@ -170,7 +186,7 @@ class TestClient(Verbs):
         options.setdefault("timeout", self.timeout)
         sent_headers = dict(headers) if headers is not None else None
         try:
-            response = self.session.request(
+            response = session.request(
                 method, target, data=data, headers=sent_headers, json=json, **options
             )
         except requests.ConnectionError as exc:
@@ -199,6 +215,38 @@ class TestClient(Verbs):
     def axios(self) -> Axios:
         """The same methods for JSON APIs."""
         return Axios(self)
+
+    # One protocol
+
+    @property
+    def http(self) -> Protocol:
+        """The same methods over HTTP/1.1, as the client itself sends them."""
+        return Protocol(partial(self._send, self.session), 1)
+
+    @property
+    def http2(self) -> Protocol:
+        """The same methods over HTTP/2: ``client.http2.get(["/a", "/b"])`` asks for both at once.
+
+        Raises ``SkitaiError`` when httpx is not installed.
+        """
+        return self._protocol("http2", "Http2Adapter", "test")
+
+    h2 = http2
+
+    def _protocol(self, module: str, adapter: str, extra: str) -> Protocol:
+        session = self._sessions.get(module)
+        if session is None:
+            if not self._finalizer.alive:
+                raise SkitaiError(f"client.{module}: this test client has been stopped")
+            try:
+                found = import_module(f"skitai.testing.{module}")
+            except ImportError as exc:
+                raise SkitaiError(
+                    f"client.{module} needs the package {exc.name}: pip install skitai[{extra}]"
+                ) from exc
+            session = self.session.over(getattr(found, adapter)())
+            self._sessions[module] = session
+        return Protocol(partial(self._send, session))
 
     # Other ways to ask
 
@@ -308,8 +356,11 @@ def _open_session() -> HttpSession:
     return HttpSession()
 
 
-def _end(session: HttpSession, server: ServerProcess | None) -> None:
-    session.close()  # idle connections would only hold up the server's end
+def _end(
+    session: HttpSession, others: Mapping[str, HttpSession], server: ServerProcess | None
+) -> None:
+    for one in (session, *others.values()):
+        one.close()  # idle connections would only hold up the server's end
     if server is not None:
         server.stop()
 

@@ -11,7 +11,6 @@ from urllib.parse import quote, urlsplit
 from skitai.errors import SkitaiError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterable, Mapping
 
     from typing_extensions import Self
@@ -141,6 +140,8 @@ def open_websocket(
     """Open a websocket with the cookies and headers of a client; see ``TestClient.websocket``."""
     from websockets.sync.client import connect
 
+    from skitai.testing.sessions import unverified
+
     sent = [
         (name, str(value))
         for name, value in client.session.headers.items()
@@ -151,7 +152,7 @@ def open_websocket(
         sent.append(("Cookie", cookies))
     url = client.resolve(path)
     if url.startswith("https:"):
-        options.setdefault("ssl", _unverified())
+        options.setdefault("ssl", unverified())
     options = {"proxy": None, "open_timeout": client.timeout, **options}
     target = f"ws{url.removeprefix('http')}"
     socket: ClientConnection = connect(target, additional_headers=[*sent, *headers], **options)
@@ -167,12 +168,3 @@ def _check(answer: Response, error: type[Exception]) -> None:
         place = urlsplit(answer.url)
         where = f"{place.netloc}{place.path}"
         raise error(where, answer.status_code, answer.reason, dict(answer.headers))
-
-
-def _unverified() -> ssl.SSLContext:
-    import ssl
-
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

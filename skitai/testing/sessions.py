@@ -5,6 +5,7 @@ Imported by the client at first use, as ``requests`` is an extra.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -60,18 +61,43 @@ class HttpSession(requests.Session):
         self.trust_env = False
         self.headers["X-Spec"] = "1"  # an app under --devel may say what its resources are
         for prefix in ("http://", "https://"):
-            self.mount(prefix, _Adapter())
+            self.mount(prefix, Adapter())
         for prefix in LOOPBACK:
             self.mount(prefix, _LoopbackAdapter())
+
+    def over(self, adapter: Adapter) -> HttpSession:
+        """A session with the cookies and default headers of this one, and another way to send."""
+        session = HttpSession()
+        session.cookies, session.headers = self.cookies, self.headers
+        session.adapters.clear()
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, adapter)
+        return session
+
+
+class Refused(requests.ConnectionError):
+    """No connection was made: what the adapters of other protocols raise."""
 
 
 def is_refused(error: requests.ConnectionError) -> bool:
     """Tell whether no connection was made at all, as when no process listens."""
+    if isinstance(error, Refused):
+        return True
     cause = error.args[0] if error.args else None
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
-class _Adapter(HTTPAdapter):
+def unverified() -> ssl.SSLContext:
+    """A context for servers of this machine, whose certificates nobody vouches for."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Adapter(HTTPAdapter):
+    """Makes `Response` objects."""
+
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> Response:
         response = Response()
         response.__dict__.update(super().build_response(req, resp).__dict__)
@@ -97,7 +123,7 @@ class _UnverifiedPool(HTTPSConnectionPool):
     ConnectionCls = _UnverifiedConnection
 
 
-class _LoopbackAdapter(_Adapter):
+class _LoopbackAdapter(Adapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
