@@ -387,7 +387,7 @@ class Worker:
         assert self._upstreams is not None
         return Observer(
             settings, loop, self._pool, self._upstreams, self._service.locks.memory, seat.slot,
-            seat.cause, self._access_log,
+            seat.cause, self._access_log, len(self._service.schedules) > 0,
         )  # fmt: skip
 
     def _refresh(self, loop: asyncio.AbstractEventLoop) -> Refresher | None:

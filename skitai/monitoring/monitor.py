@@ -14,6 +14,7 @@ from skitai.stores.job_board import JobBoard
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from typing import Any
 
     from skitai.executors.threads import ThreadPool
@@ -43,6 +44,7 @@ class Monitor:
         cause: why it was started, see `skitai.supervisor.seats`.
         log: the request log, if there is one.
         pool, upstreams: of the worker.
+        has_jobs: the service has some; if not, the memory may still know those of older code.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Monitor:
         log: Recorder | None,
         pool: ThreadPool | None,
         upstreams: Upstreams,
+        has_jobs: bool,
     ) -> None:
         self.counters = Counters(memory)
-        self.jobs = JobBoard(memory).figures
+        self.jobs: Callable[[], list[dict[str, Any]]]
+        self.jobs = JobBoard(memory).figures if has_jobs else list
         self.counters.claim(cause)
         self.meter = Meter(self.counters, log)
         self._worker = worker

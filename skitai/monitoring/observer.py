@@ -32,6 +32,7 @@ class Observer:
         worker: its number.
         cause: why it was started, see `skitai.supervisor.seats`.
         log: the request log, if there is one.
+        has_jobs: whether the service has any.
 
     Attributes:
         recorder: takes the place of the request log.
@@ -47,12 +48,15 @@ class Observer:
         worker: int,
         cause: str,
         log: Recorder | None,
+        has_jobs: bool,
     ) -> None:
         self.recorder = log
         self._server: Server | None = None
         self._monitor: Monitor | None = None
         if settings.metrics_path or settings.status_path:
-            self._monitor = Monitor(memory, f"w{worker}", cause, log, pool, upstreams)
+            self._monitor = Monitor(
+                memory, f"w{worker}", cause, log, pool, upstreams, has_jobs=has_jobs
+            )
             self.recorder = self._monitor.meter
         self._pages = Pages(settings, self._monitor, self._draining)
         self._watch: Watch | None = None

@@ -48,15 +48,15 @@ class Keeping:
         trigger: when it is due; None for a background task.
         starts: when runs that were due begin, monotonic.
         losses: how often a background task has ended, one soon after the other.
-        figures: see `skitai.stores.job_board.FIELDS`.
+        news: for the board, since it was told last: see `skitai.stores.job_board.FIELDS`.
         owned: whether this process has claimed it.
         left_out: runs that were left out since the last one began.
     """
 
     job: Job
     trigger: Trigger | None
-    figures: dict[str, Any]
     number: int
+    news: dict[str, Any] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     starts: deque[float] = field(default_factory=deque)
     losses: int = 0
@@ -105,8 +105,7 @@ class Keeper:
         known = self._board.began()
         started, since_wall, since = known or (monotonic, wall, monotonic)
         now = Moment(wall, monotonic, started, since_wall, since, known is None)
-        figures = {each["name"]: each for each in self._board.figures()}
-        return [_keeping(job, now, figures.get(job.name, {})) for job in jobs]
+        return [_keeping(job, now) for job in jobs]
 
     def run(self) -> int:
         """Work until everything has ended; the exit code."""
@@ -213,9 +212,21 @@ class Keeper:
             self._let_go()
         elif not self._stopping:
             self._board.reached(wall, now)
-        if self._changed and not self._retired:
+        if self._changed:
             self._changed = False
-            self._board.publish([keeping.figures for keeping in self._keepings])
+            self._publish()
+
+    def _publish(self) -> None:
+        """Tell the board; what a retired keeper still runs is counted, but shown by nobody."""
+        news = []
+        for keeping in self._keepings:
+            job, more = keeping.job, keeping.news
+            if not self._retired:
+                more = {"when": job.when, "running": len(keeping.runs), **more}
+            if more:
+                news.append({"name": job.name, **more})
+            keeping.news = {}
+        self._board.publish(news, whole=not self._retired)
 
     def _look_at_trigger(self, keeping: Keeping, wall: float, now: float) -> None:
         if keeping.trigger is None or not keeping.trigger.due(wall, now):
@@ -268,7 +279,7 @@ class Keeper:
         keeping.runs.append(run)
         self._selector.register(run, selectors.EVENT_READ, run)
         self._count(keeping, "runs")
-        keeping.figures["last_start"] = round(self._wall(), 3)
+        keeping.news["last_start"] = round(self._wall(), 3)
         more = f", {keeping.left_out} runs were left out" if keeping.left_out > 1 else ""
         keeping.left_out = 0
         log.info("job %s begins, pid %d%s", job.name, run.pid, more)
@@ -301,7 +312,7 @@ class Keeper:
 
     def _ended(self, keeping: Keeping, run: Run, code: int, now: float) -> None:
         job, took = run.job, now - run.began
-        keeping.figures["last_seconds"] = round(took, 3)
+        keeping.news["last_seconds"] = round(took, 3)
         self._changed = True
         end = f"{describe_end(code)} after {took:.2f} s"
         if keeping.trigger is None and not run.stopping:
@@ -323,9 +334,8 @@ class Keeper:
             self._count(keeping, "failures")
             log.error("job %s failed, it %s%s", job.name, end, _tail(run))
         else:
-            keeping.figures["last_success"] = round(self._wall(), 3)
+            keeping.news["last_success"] = round(self._wall(), 3)
             log.info("job %s ended after %.2f s", job.name, took)
-        keeping.figures["running"] = len(keeping.runs)
 
     def _rest(self, keeping: Keeping, now: float) -> float:
         """Let a background task begin again; seconds until then."""
@@ -337,19 +347,14 @@ class Keeper:
         return delay
 
     def _count(self, keeping: Keeping, what: str) -> None:
-        keeping.figures[what] += 1
-        keeping.figures["running"] = len(keeping.runs)
+        keeping.news[what] = keeping.news.get(what, 0) + 1
         self._changed = True
 
 
-def _keeping(job: Job, now: Moment, known: dict[str, Any]) -> Keeping:
-    counted = ("runs", "failures", "timeouts", "skipped", "restarts", "last_start",
-               "last_seconds", "last_success")  # fmt: skip
-    figures = {name: known.get(name, 0) for name in counted}
-    figures.update(name=job.name, when=job.when, running=0)
+def _keeping(job: Job, now: Moment) -> Keeping:
     number = int.from_bytes(blake2b(job.name.encode(), digest_size=6).digest(), "big")
     trigger = None if job.trigger is None else job.trigger(now)
-    return Keeping(job, trigger, figures, number)
+    return Keeping(job, trigger, number)
 
 
 def _teller(job: Job) -> Callable[[str], None]:

@@ -206,7 +206,11 @@ def test_a_job_that_runs_at_a_reload_ends_in_peace_and_does_not_overlap(launch, 
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     job = f"skitai.sched (0.1, 'cat {gate}', name = 'long')"
-    service = launch(project(job))
+    files = project(job)
+    files["serve.py"] = files["serve.py"].replace(
+        "skitai.run (", "skitai.run (status_path = '/status', "
+    )
+    service = launch(files)
     service.wait_for_log(r"job long begins")
     service.send(signal.SIGHUP)
     service.wait_for_log(r"reloaded: generation 1")
@@ -220,6 +224,16 @@ def test_a_job_that_runs_at_a_reload_ends_in_peace_and_does_not_overlap(launch, 
     service.wait_for_log(r"long: in peace")
     service.wait_for_log(r"job long ended after")
     eventually(lambda: service.log().count("job long begins") == 2, "the next run")
+
+    def jobs():
+        return service.get("/status/data").json()["jobs"]
+
+    eventually(lambda: jobs()[0]["last_success"] > 0, "what the old process has to tell")
+    assert [(job["name"], job["failures"]) for job in jobs()] == [("long", 0)]
+    write_files(service.folder, {"serve.py": files["serve.py"].replace(job, "pass")})
+    service.send(signal.SIGHUP)
+    service.wait_for_log(r"reloaded: generation 2")
+    eventually(lambda: jobs() == [], "figures without jobs")
 
 
 def test_a_stubborn_task_is_killed_after_its_time(launch):
