@@ -71,7 +71,7 @@ ROOMS: dict[str, set[str]] = {
         "mail", "preference", "schedules", "starting", "targets", "stores", "executors", "upstream",
         "mounts",
     },
-    "testing": {"errors"},
+    "testing": {"errors", "wire"},
     "commands": {
         "errors", "config", "places", "privileges", "server", "handlers", "worker", "supervisor",
         "testing",

@@ -18,7 +18,7 @@ from skitai.testing.remote import ApiPath, Stub, jsonrpc_proxy, open_websocket, 
 from skitai.testing.verbs import Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
     from xmlrpc.client import ServerProxy
 
@@ -279,6 +279,23 @@ class TestClient(Verbs):
     def jsonrpc(self, url: str = "/") -> Any:
         """The same by JSON-RPC, with the extra ``rpc``. Raises ``jsonrpclib.ProtocolError``."""
         return jsonrpc_proxy(self, url)
+
+    def grpc(self, service: str | Callable[[Any], Any] | None = None) -> Any:
+        """Call methods of a gRPC service: ``with client.grpc("guide.Places") as places: ...``
+
+        A context manager. Methods are those of stubs of grpcio: ``places.GetPlace(point,
+        timeout=5)`` gives a message or an iterator of them, and raises ``grpc.RpcError``. They
+        send this client's cookies, token and ``X-`` headers as metadata.
+
+        Parameters:
+            service: the full name, when its ``*_pb2`` module is imported; or a class of stubs, from
+                ``*_pb2_grpc``. ``None``: what is given is the channel.
+
+        Raises ``SkitaiError`` without grpcio, the extra ``grpc``.
+        """
+        from skitai.testing.grpc_calls import open_grpc
+
+        return open_grpc(self, service)
 
     def websocket(
         self, path: str, headers: Mapping[str, str] | None = None, **options: Any

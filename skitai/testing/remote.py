@@ -134,6 +134,17 @@ def jsonrpc_proxy(client: TestClient, url: str) -> Any:
     return jsonrpc.ServerProxy(client.resolve(_slashed(url)), transport)
 
 
+def sent_headers(client: TestClient) -> list[tuple[str, str]]:
+    """What requests that don't go through the session take from it: token, ``X-`` and cookies."""
+    sent = [
+        (name, str(value))
+        for name, value in client.session.headers.items()
+        if name.lower() in ("authorization", "origin") or name.lower().startswith("x-")
+    ]
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in client.session.cookies)
+    return [*sent, ("Cookie", cookies)] if cookies else sent
+
+
 def open_websocket(
     client: TestClient, path: str, headers: Iterable[tuple[str, str]], **options: Any
 ) -> ClientConnection:
@@ -142,20 +153,14 @@ def open_websocket(
 
     from skitai.testing.sessions import unverified
 
-    sent = [
-        (name, str(value))
-        for name, value in client.session.headers.items()
-        if name.lower() in ("authorization", "origin") or name.lower().startswith("x-")
-    ]
-    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in client.session.cookies)
-    if cookies:
-        sent.append(("Cookie", cookies))
     url = client.resolve(path)
     if url.startswith("https:"):
         options.setdefault("ssl", unverified())
     options = {"proxy": None, "open_timeout": client.timeout, **options}
     target = f"ws{url.removeprefix('http')}"
-    socket: ClientConnection = connect(target, additional_headers=[*sent, *headers], **options)
+    socket: ClientConnection = connect(
+        target, additional_headers=[*sent_headers(client), *headers], **options
+    )
     return socket
 
 
