@@ -114,7 +114,9 @@ class PostgresqlServer:
         if self._process is None:
             return
         with contextlib.suppress(psutil.NoSuchProcess):
-            for backend in psutil.Process(self._process.pid).children(recursive=True):
+            server = psutil.Process(self._process.pid)
+            server.suspend()  # or it would start others in place of those that are killed
+            for backend in server.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     backend.kill()
         self._end(signal.SIGKILL)

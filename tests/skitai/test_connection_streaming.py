@@ -268,8 +268,8 @@ def test_writing_to_a_client_that_left_tells_so() -> None:
 
 def backlogged(serving: Serving) -> bool:
     """Whether every client lets the server wait."""
-    connections = list(serving.server._connections)
-    return bool(connections) and all(each._output.backlog for each in connections)
+    outputs = [getattr(each, "_output", None) for each in list(serving.server._connections)]
+    return bool(outputs) and all(output is not None and output.backlog for output in outputs)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -250,7 +250,8 @@ def test_two_foreign_apps_at_one_place_are_refused(service):
 def test_a_django_project_is_importable_from_its_root(
     service, folder, target, package, settings, monkeypatch
 ):
-    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")  # so that it is put back as it was
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     home = f"{folder}/{package}" if package else folder
     write(service, f"{folder}/manage.py")
     write(service, f"{home}/settings.py")
@@ -271,7 +272,6 @@ def test_a_django_project_is_importable_from_its_root(
     dotted = f"{package}." if package else ""
     assert mount.module.__name__ in (f"{dotted}wsgi", f"{dotted}asgi")
     assert isinstance(app, WSGIApplication if "wsgi" in target else ASGIApplication)
-    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
 
 
 def test_settings_that_were_chosen_stay(service, monkeypatch):
