@@ -13,6 +13,7 @@ from skitai.supervisor.seats import FAILED, LEAVING, READY, SETTINGS, TRACE, WAT
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Container
 
 # All in seconds.
 FIRST_BACKOFF = 0.1
@@ -230,6 +231,21 @@ class Child:
         os.kill(self.pid, signal.SIGKILL)
         self.killed = True
         self.kill_at = self.ready_by = None
+
+
+def reap_orphans(known: Container[int]) -> None:
+    """Reap what nobody else will: the first process of a container inherits all orphans.
+
+    Parameters:
+        known: ids of children, which are left alone.
+    """
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid in known:  # since they were looked at: there is another signal for it
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def describe_end(code: int) -> str:

@@ -18,7 +18,14 @@ from setproctitle import setproctitle
 
 from skitai.log import reopen
 from skitai.net.openings import listener_urls
-from skitai.supervisor.children import START_FAILED, Child, Generation, Slot, describe_end
+from skitai.supervisor.children import (
+    START_FAILED,
+    Child,
+    Generation,
+    Slot,
+    describe_end,
+    reap_orphans,
+)
 from skitai.supervisor.jobs import JobsProcess
 from skitai.supervisor.notify import notify, watchdog_seconds
 from skitai.supervisor.relief import Relief
@@ -260,6 +267,7 @@ class Supervisor:
                 self._close_report(child)
             del self._children[child.pid]
             self._worker_ended(child, code)
+        reap_orphans(self._children)
 
     def _worker_ended(self, child: Child, code: int) -> None:
         slot, now = child.slot, time.monotonic()

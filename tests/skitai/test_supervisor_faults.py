@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -175,3 +177,30 @@ def test_times_of_months_end_nothing_but_the_wait(toy: Toy) -> None:
     assert finish(connection)["pid"] == pid
     assert toy.wait() == 0
     assert "Traceback" not in toy.log.read_text()
+
+
+# The first process of a container
+
+
+ORPHANS = (
+    "def orphans(seat):\n"
+    "    for _ in range(20):\n"
+    "        pid = os.fork()\n"
+    "        if not pid:\n"
+    "            if not os.fork(): time.sleep(0.05)\n"
+    "            os._exit(0)\n"
+    "        os.waitpid(pid, 0)\n"
+    "    while sum(name.isdecimal() for name in os.listdir('/proc')) > 2: time.sleep(0.01)\n"
+    "    os.kill(1, 15)"
+)
+CONTAINER = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or subprocess.run([*CONTAINER, "true"]).returncode != 0,
+    reason="this user may make no container",
+)
+def test_as_the_first_process_of_a_container_it_reaps_orphans(toy: Toy) -> None:
+    toy.write("'one', start=orphans, start_timeout=20", ORPHANS)
+    toy.launch(wrapper=CONTAINER)
+    assert toy.wait() == 0, toy.log.read_text()

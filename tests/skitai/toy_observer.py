@@ -57,7 +57,7 @@ class Toy:
             f"import os, sys, time, toy_service\n{before}\ntoy_service.run({arguments})\n"
         )
 
-    def launch(self, *, stdin: bool = False) -> None:
+    def launch(self, *, stdin: bool = False, wrapper: tuple[str, ...] = ()) -> None:
         environ = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent.parent)]),
@@ -67,7 +67,7 @@ class Toy:
         source = self.script if stdin else Path(os.devnull)
         with self.log.open("wb") as log, source.open("rb") as script:
             self.process = subprocess.Popen(
-                [sys.executable, "-" if stdin else str(self.script)],
+                [*wrapper, sys.executable, "-" if stdin else str(self.script)],
                 stdin=script, stdout=log, stderr=log,
                 env=environ, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
