@@ -233,6 +233,16 @@ class TestClient(Verbs):
 
     h2 = http2
 
+    @property
+    def http3(self) -> Protocol:
+        """The same over HTTP/3, at the port that the service announces; for ``ssl=True``.
+
+        Raises ``SkitaiError`` when aioquic is not installed.
+        """
+        return self._protocol("http3", "Http3Adapter", "http3")
+
+    h3 = http3
+
     def _protocol(self, module: str, adapter: str, extra: str) -> Protocol:
         session = self._sessions.get(module)
         if session is None:
