@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -15,7 +16,7 @@ from skitai.errors import SkitaiError
 from skitai.importer import display, explain, user_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 MISCONFIGURED = 2
@@ -93,6 +94,36 @@ def start_command(words: Sequence[str]) -> list[str] | None:
     if "-m" in options:
         return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1], *words]
     return [sys.executable, *options, str(script), *words]
+
+
+def open_missing_streams() -> None:
+    """Put the null device where standard input, output or error is closed.
+
+    A socket, or the lock of a service in the background, would get that number, and what is
+    printed.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
+@contextlib.contextmanager
+def leaving_readers() -> Iterator[None]:
+    """Run what prints; that the reader has seen enough and left (``| head``) is no error.
+
+    A command that was printing then ends with exit code 0.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+    finally:
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:  # Python would try again at its end, and complain
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def show_errors_plainly() -> None:

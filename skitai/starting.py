@@ -20,6 +20,8 @@ from skitai.privileges import become, check_owner
 from skitai.script import (
     MISCONFIGURED,
     default_name,
+    leaving_readers,
+    open_missing_streams,
     program_name,
     restart_command,
     start_command,
@@ -45,10 +47,12 @@ def start(service: Service, conf: dict[str, Any]) -> int:
     """
     from skitai.supervisor.seats import occupy, seat_from_environment
 
+    open_missing_streams()
     seat = seat_from_environment()
     changes: list[str] = []
     try:
-        line = parse(sys.argv[1:], program_name(), conf, service.options.known())
+        with leaving_readers():
+            line = parse(sys.argv[1:], program_name(), conf, service.options.known())
         settings = _settle(service, conf, line)
         if seat is not None:
             settings, changes = _take_seat(service, settings, seat)
@@ -111,7 +115,8 @@ def _take_seat(
 def _carry_out(service: Service, line: CommandLine, settings: Settings, named: bool) -> int:
     from skitai.commands.dispatch import Launch, carry_out
 
-    return carry_out(line, Launch(service, settings, start_command(line.words), named))
+    with leaving_readers():
+        return carry_out(line, Launch(service, settings, start_command(line.words), named))
 
 
 def _settle(service: Service, conf: dict[str, Any], line: CommandLine) -> Settings:

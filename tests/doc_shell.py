@@ -113,6 +113,7 @@ _CHECKS = {
     "git": _anything,
     "cd": _anything,
     "skitai": _skitai,
+    "source": _anything,
     "sudo": _sudo,
     "systemctl": _anything,
     "ln": _anything,

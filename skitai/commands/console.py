@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from skitai.commands.project import write_project
 from skitai.errors import ConfigError, SkitaiError
+from skitai.script import leaving_readers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[:1] == ["run"]:
             return _run(words[1:])
         parser = _make_parser()
-        given = parser.parse_args(words)
-        if given.command is None:
-            parser.print_help()
-            return 0
+        with leaving_readers():
+            given = parser.parse_args(words)
+            if given.command is None:
+                parser.print_help()
+                return 0
         return _new(given.name, Path(given.directory or given.name))
     except SkitaiError as exc:
         print(f"skitai: {exc}", file=sys.stderr)

@@ -68,7 +68,7 @@ class Daemon:
         lock = self._running.claim()
         if lock is None:
             pid = self._running.pid()
-            raise StartupError(f"{self.name} runs already, pid {pid}: stop it first")
+            raise StartupError(f"{self.name} runs already, pid {pid}{self._elsewhere()}")
         try:
             pid = self._launch(lock)
         except OSError as exc:
@@ -131,6 +131,14 @@ class Daemon:
         os.kill(pid, signal.SIGHUP)
         print(f"{self.name} [running:{pid}] reloads")
         return 0
+
+    def _elsewhere(self) -> str:
+        """Where the one that runs is from, if not from here, and what to do."""
+        with contextlib.suppress(OSError):  # it has just ended
+            other = self._running.facts().get("directory")
+            if other and other != str(self._directory):
+                return f", from {other!r}: stop it there, or give this one another --name"
+        return ": stop it first"
 
     def _leave_to_systemd(self, verb: str) -> None:
         """Raise ``StartupError`` when systemd runs it, with the command that is wanted then."""

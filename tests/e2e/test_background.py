@@ -130,6 +130,79 @@ def test_it_belongs_to_no_terminal_and_its_output_is_kept(operator):
     assert (operator.home / "shop").stat().st_mode & 0o077 == 0
 
 
+def test_a_start_names_the_other_service_that_has_the_name(operator, tmp_path):
+    operator.types("start")
+    write_files(tmp_path / "second", FILES)
+    other = Operator(tmp_path / "second", operator.home)
+    refused = other.types("start")
+    operator.types("stop")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"from '{operator.folder}': stop it there, or give this one another --name" in (
+        refused.stderr
+    )
+
+
+def closed(*words):
+    """A command line that runs words without standard input, output and error."""
+    return ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "serve.py", *words]
+
+
+def answers(operator):
+    with contextlib.suppress(ConnectionError):
+        return operator.get() == "version 1"
+
+
+def test_a_start_without_standard_streams_is_known(operator):
+    words = closed(f"--port={operator.port}", "start")
+    subprocess.run(words, cwd=operator.folder, env=operator.environ, timeout=PATIENCE, check=True)
+    try:
+        assert operator.types("status").returncode == 0
+        assert operator.get() == "version 1"
+    finally:
+        operator.types("stop")
+    assert processes_in(operator.folder) == []
+
+
+def test_a_service_without_standard_streams_gives_their_numbers_to_nothing_else(operator):
+    words = closed(f"--port={operator.port}")
+    with subprocess.Popen(words, cwd=operator.folder, env=operator.environ) as service:
+        try:
+            eventually(lambda: answers(operator), "an answer")
+            master = psutil.Process(service.pid)
+            for process in [master, *master.children()]:
+                for number in range(3):
+                    place = os.readlink(f"/proc/{process.pid}/fd/{number}")
+                    assert place == os.devnull, (process, number)
+        finally:
+            service.terminate()
+    assert service.returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status"], ["routes"]])
+def test_a_reader_that_leaves_is_no_error(operator, words):
+    routes = "".join(
+        f"@app.route('/{number}')\ndef route_{number}(was):\n    return ''\n"
+        for number in range(500)
+    )
+    text = "from atila import Atila\n\napp = Atila(__name__)\n\n" + routes
+    (operator.folder / "shop.py").write_text(text)  # more than a buffer has room for
+    (operator.folder / "serve.py").write_text(
+        "import skitai\n\nskitai.mount('/', 'shop.py')\nskitai.run(name='shop')\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "serve.py", *words],
+            cwd=operator.folder, env=operator.environ, stdout=writing, stderr=subprocess.PIPE,
+            text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode in (0, 3)
+
+
 def test_a_second_start_is_refused(operator):
     operator.types("start")
     for words in (["start"], []):

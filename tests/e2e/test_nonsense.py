@@ -62,7 +62,7 @@ LINES = {
     "--port=1e3": "port must be a whole number",
     "--port=٣": "port must be a whole number",
     "--port=5 --port=x": "port must be a whole number",
-    "--workers=-1": "workers must be a whole number of at least 1",
+    "--workers=-1": "workers must be a whole number",
     "--quic=x": "quic must be a whole number",
     "--quic=5": "quic=5 needs a certificate",
     "--name=../x status": "name must be one word",
