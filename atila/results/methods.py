@@ -54,6 +54,9 @@ class ResultMethods(UrlMethods):
             contexts: dictionaries of names for the template.
             context: more names; these win.
 
+        Sent as HTML; a template of plain text as ``text/plain``, ``text/csv``, ``text/markdown`` or
+        JSON, because nothing is escaped in it.
+
         Raises as ``Templates.render``.
         """
         return self.app.templates.render(self, template, _merge(contexts, context))

@@ -19,6 +19,7 @@ from atila.results.minify import make_minifier
 from atila.results.streams import HTML, is_stream, send_async_stream, send_stream
 from atila.results.xml import JSON, choose_format, encode_xml
 from atila.tasks.deferred import LATE, AsyncResult, hand_over, settle
+from atila.templating.jinja import PlainText
 from skitai.server.exchange import ClientGone
 from skitai.server.representation import add_vary
 
@@ -64,6 +65,10 @@ def _send_fault(was: Was, result: Fault) -> None:
 def _send_text(was: Was, result: str) -> None:
     body = result.encode()
     was.exchange.respond(head_of(was, HTML if body else ""), body)
+
+
+def _send_plain(was: Was, result: PlainText) -> None:
+    was.exchange.respond(head_of(was, result.content_type if result else ""), result.encode())
 
 
 def _send_bytes(was: Was, result: bytes) -> None:
@@ -130,6 +135,7 @@ SENDERS: dict[type, Sender] = {
     API: _send_api,
     Fault: _send_fault,
     str: _send_text,
+    PlainText: _send_plain,
     bytes: _send_bytes,
     bytearray: _send_bytes,
     dict: _send_json,

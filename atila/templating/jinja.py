@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -17,7 +18,13 @@ from skitai.sql import Row
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-PLAIN = (".txt", ".csv", ".json", ".md")
+# What nothing is escaped in, by the end of its name, and what it is sent as: never as a page.
+PLAIN = {
+    ".txt": "text/plain; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+}
 EXTENSIONS = ("jinja2.ext.do", "jinja2.ext.loopcontrols")
 
 # Made from ``was`` when a template first asks for one: most templates never do.
@@ -30,9 +37,36 @@ _DICT_METHODS = frozenset(dir(dict))
 _ROWS: frozenset[type] = frozenset((dict, Row))
 
 
+class PlainText(str):
+    """What a template of plain text made: text in which nothing is escaped.
+
+    Attributes:
+        content_type: what it is sent as, unless the function sets another type.
+    """
+
+    content_type: str
+
+
+def plain_text(text: str, content_type: str) -> PlainText:
+    """A text that knows what it is sent as."""
+    made = PlainText(text)
+    made.content_type = content_type
+    return made
+
+
+@lru_cache(maxsize=1024)
+def plain_type(name: str) -> str | None:
+    """What a template of plain text is sent as; None for all others, which are pages.
+
+    Its name tells: ``mail.txt`` and ``mail.txt.j2`` are plain.
+    """
+    stem = name.removesuffix(".j2")
+    return next((kind for end, kind in PLAIN.items() if stem.endswith(end)), None)
+
+
 def is_plain(name: str | None) -> bool:
-    """Whether a template is plain text by its name, e.g. ``mail.txt`` or ``mail.txt.j2``."""
-    return name is not None and name.removesuffix(".j2").endswith(PLAIN)
+    """Whether a template is plain text by its name."""
+    return name is not None and plain_type(name) is not None
 
 
 def escapes(name: str | None) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jinja2
 
 from atila.errors import ConfigError
-from atila.templating.jinja import Environment
+from atila.templating.jinja import Environment, plain_text, plain_type
 from atila.templating.page_templates import PAGES, PageTemplates
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Templates:
             names: what the template can use beside ``was``, ``app``, ``request``, ``response`` and
                 ``context``.
 
+        Returns ``PlainText`` for a template in which nothing is escaped.
+
         Raises ``ConfigError`` when a name is one of these five, ``jinja2.TemplateNotFound``, which
         names the searched directories, and what goes wrong in the template.
         """
@@ -85,7 +87,9 @@ class Templates:
             if name.endswith(PAGES):
                 return self._pages.render(was, name.lstrip("/"), names)
             template = self._load(name)
-        return self.env.render_names(template, names, was)
+        text = self.env.render_names(template, names, was)
+        kind = plain_type(name)
+        return text if kind is None else plain_text(text, kind)
 
     def _load(self, name: str) -> jinja2.Template:
         template = self.env.get_template(name.lstrip("/"))

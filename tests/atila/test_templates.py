@@ -86,6 +86,44 @@ def test_plain_text_is_not_escaped(home, name):
     assert not escapes(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mail.txt", "text/plain; charset=utf-8"),
+        ("mail.txt.j2", "text/plain; charset=utf-8"),
+        ("a.csv", "text/csv; charset=utf-8"),
+        ("a.json", "application/json"),
+        ("a.md", "text/markdown; charset=utf-8"),
+        ("a.txt.html", "text/html; charset=utf-8"),
+    ],
+)
+def test_what_is_not_escaped_is_never_sent_as_a_page(home, name, expected):
+    assert rendering(home, "{{ x }}", name=name, x="<&>")["Content-Type"] == expected
+
+
+def test_plain_text_may_be_sent_as_something_else_and_is_text_elsewhere(home):
+    (home / "templates" / "a.txt").write_text("{{ x }}")
+    app = Atila("templates")
+
+    @app.route("/")
+    def calendar(was):
+        was.response.content_type = "text/calendar"
+        return was.render("a.txt", x="<")
+
+    @app.route("/either")
+    def either(was):
+        return was.render_or_API("a.txt", x="<")
+
+    @app.route("/mail")
+    def mail(was):
+        return was.API(text=was.render("a.txt", x="<"))
+
+    driver = Driver(app, home=home)
+    assert driver.html("/")["Content-Type"] == "text/calendar"
+    assert driver.html("/either")["Content-Type"] == "text/plain; charset=utf-8"
+    assert driver.html("/mail").text == '{"text":"<"}'
+
+
 def test_templates_from_text_are_escaped(home):
     app = Atila("templates")
     Driver(app, home=home)
