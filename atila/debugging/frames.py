@@ -35,6 +35,7 @@ MAX_VARIABLES = 50
 MAX_EXCEPTIONS = 30
 MAX_MESSAGE = 4000  # characters
 MAX_LINE = 400
+MAX_LINES = 1000  # of a traceback as text
 
 # What every template has.
 _OF_TEMPLATES = ("was", "app", "request", "response", "context", "lipsum", "cycler", "joiner")
@@ -151,10 +152,21 @@ def text_of(exc: BaseException, masker: Masker) -> str:
 
 
 def lines_of(exc: BaseException, masker: Masker) -> list[str]:
-    """``traceback.format_exception`` without secrets."""
-    lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
-    told = (masker.text(line) for line in lines)
+    """``traceback.format_exception`` without secrets, of long texts the beginning."""
+    try:
+        lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
+    except Exception as trouble:  # e.g. groups that are nested too deep
+        lines = [f"{type(exc).__qualname__}: {message_of(exc, masker)}\n",
+                 f"its traceback can't be written: {type(trouble).__name__}\n"]  # fmt: skip
+    if len(lines) > MAX_LINES:
+        half = MAX_LINES // 2
+        lines = [*lines[:half], f"  … {len(lines) - 2 * half:,} more …\n", *lines[-half:]]
+    told = (f"{_beginning(line, masker)}\n" for line in lines)
     return [masker.code(line) if 'File "' in line else line for line in told]
+
+
+def _beginning(text: str, masker: Masker) -> str:
+    return cut(masker.beginning(text.rstrip("\n"), MAX_MESSAGE + 1), MAX_MESSAGE)
 
 
 def _members(exc: BaseException) -> tuple[BaseException, ...]:
@@ -164,13 +176,13 @@ def _members(exc: BaseException) -> tuple[BaseException, ...]:
     return tuple(each for each in members if isinstance(each, BaseException))
 
 
-def message_of(exc: BaseException, masker: Masker) -> str:
-    """What an exception says; never raises."""
+def message_of(exc: object, masker: Masker) -> str:
+    """What an exception or a note says; never raises."""
     try:
         text = str(exc)
-    except Exception as trouble:
+    except BaseException as trouble:  # whatever code of others raises
         text = f"<its text raises {type(trouble).__name__}>"
-    return cut(masker.text(text[: 2 * MAX_MESSAGE]), MAX_MESSAGE)
+    return cut(masker.beginning(text, MAX_MESSAGE + 1), MAX_MESSAGE)
 
 
 def _one(
@@ -182,7 +194,7 @@ def _one(
     report = ExceptionReport(name, message_of(exc, masker), relation, depth=depth)
     notes = getattr(exc, "__notes__", None)
     if isinstance(notes, (list, tuple)):
-        report.notes = [cut(masker.text(str(note)), MAX_MESSAGE) for note in notes[:20]]
+        report.notes = [message_of(note, masker) for note in notes[:20]]
     if isinstance(exc, TemplateNotFound):
         report.template = str(exc.name)
     steps = list(_walk(exc.__traceback__))
@@ -299,7 +311,7 @@ def _line(
     number: int, source: str, line: int, part: tuple[int, int, int, int] | None, masker: Masker
 ) -> Line:
     here = number == line
-    hidden = cut(masker.code(source), MAX_LINE)
+    hidden = cut(masker.code(source[: MAX_LINE + masker.longest + 1]), MAX_LINE)
     if part is None or not part[0] <= number <= part[1]:
         return Line(number, hidden, here=here)
     start = _column(source, part[2]) if number == part[0] else len(source) - len(source.lstrip())

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from atila.app import Atila
 
 MASK = "********"
 MIN_SENT = 8  # the same for what clients send, and for values of variables
 MAX_SENT = 4096
+MAX_PARTS = 20  # of a secret that is a container
 MIN_SECRET = 6  # characters: shorter ones, such as "pass", are words of other texts
 
 # Anywhere in a name that is written in one.
@@ -36,18 +38,28 @@ _PLAIN = re.compile(
     r"(?i:(primary|foreign|public|sort|group|partition|composite)[_-]?keys?)$|(Error|Exception)$"
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_NAME = r"[\w.-]*[A-Za-z][\w.-]*"
 _VALUE = r"b?\"(?:[^\"\\\n]|\\.)*\"|b?'(?:[^'\\\n]|\\.)*'"
-# name=value, and 'name': value
-_PAIR = re.compile(
-    rf"(?P<name>{_NAME})(?P<mark>=(?!=))(?P<value>{_VALUE}|[^\s,;&)\]}}>\"'=]+)"
-    rf"|(?P<quote>[\"'])(?P<key>{_NAME})(?P=quote)(?P<colon>\s*:\s*)"
-    rf"(?P<other>{_VALUE}|[^\s,;&)\]}}\"'{{\[(]+)"
+# What a value is given to: name=, and 'name': with its quotes written in any way. A name begins
+# where no other can: what can't fail at many places is quick with long words.
+_GIVEN = re.compile(r"(?<![\w.-])(?P<name>[\w.-]+)(?:=(?!=)|\\*[\"']\s*:\s*)")
+_WRITTEN = re.compile(
+    # In a text within a text the quotes have strokes; one that is cut off has no second quote.
+    rf"{_VALUE}|(?P<mark>\\+[\"']).*?(?P=mark)|b?\\*[\"'].*|[^\s,;&)\]}}>\"'={{\[(\\]+"
 )
-_CODE_PAIR = re.compile(rf"(?P<name>{_NAME})[\"']?\]?\s*(?:=(?!=)|:)\s*[ruRU]?(?P<value>{_VALUE})")
+_CODE_GIVEN = re.compile(
+    r"(?<![\w.-])(?P<name>[\w.-]+)[\"']?\]?\s*(?:=(?!=)|:)\s*[ruRUfF]?(?P<value>"
+    rf"{_VALUE})"
+)
+_HEADER = re.compile(
+    r"(?P<head>\b(?:proxy-authorization|authorization|(?:set-)?cookie|x-(?:api|auth)-\w+) *: *)"
+    r"(?P<value>[^\s\"'][^\r\n\"']*)", re.I
+)  # fmt: skip
+_SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic) +(?=[a-z.~+/=-]*[A-Z0-9_])[\w.~+/=-]{6,}")
+# A password may have any sign that people forget to quote; a number is a port.
 _CREDENTIALS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://[^\s/:@\"']{0,200}:)(?P<value>[^\s/@\"']{1,500})@", re.I
-)
+    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://[^\s/:@\"'\[]{0,200}:)(?!\d{1,5}(?![^/?#\s\"']))"
+    r"(?P<value>[^\s\"'<>]{1,500})@", re.I
+)  # fmt: skip
 _WORDY = re.compile(r"[A-Za-z_ .-]+|\d{1,9}")
 _HARMLESS = (type(None), bool)
 
@@ -74,6 +86,18 @@ def is_shown(value: object) -> bool:
     if type(value) in (str, bytes, list, tuple, dict, set):
         return not value
     return type(value).__name__ in ("function", "builtin_function_or_method", "module", "type")
+
+
+def texts_in(value: object, depth: int = 3) -> Iterator[str]:
+    """The texts of a secret, which may have several."""
+    if type(value) is str:
+        yield value
+    elif type(value) is bytes:
+        yield value[: MAX_SENT + 1].decode("latin-1")
+    elif depth and type(value) in (list, tuple, dict):
+        items: Any = value
+        for item in islice(items.values() if type(value) is dict else items, MAX_PARTS):
+            yield from texts_in(item, depth - 1)
 
 
 def is_telling(value: str) -> bool:
@@ -107,7 +131,17 @@ class Masker:
 
     def text(self, text: str) -> str:
         """The text without known secrets, and without what is given to names of secrets."""
-        return _PAIR.sub(_hide_pair, self.known(text))
+        text = _SCHEME.sub(rf"\g<scheme> {MASK}", _HEADER.sub(rf"\g<head>{MASK}", self.known(text)))
+        return _hide_given(text)
+
+    def beginning(self, text: str, size: int) -> str:
+        """About ``size`` characters of a text, without secrets: none is cut into a part of one."""
+        head = text[: size + self.longest]
+        end = size
+        for found in () if self._known is None else self._known.finditer(head):
+            if found.start() < size < found.end():
+                end = found.end()
+        return self.text(head[:end])
 
     def code(self, line: str) -> str:
         """A line of source without known secrets and literals for secrets; it keeps its length."""
@@ -116,7 +150,7 @@ class Masker:
         line = _CREDENTIALS.sub(
             lambda found: f"{found['scheme']}{'*' * len(found['value'])}@", line
         )
-        return _CODE_PAIR.sub(_hide_literal, line)
+        return _CODE_GIVEN.sub(_hide_literal, line)
 
 
 def _forms(secrets: Iterable[str], least: int) -> set[str]:
@@ -141,15 +175,18 @@ def _stars(found: re.Match[str]) -> str:
     return "*" * len(found[0])
 
 
-def _hide_pair(found: re.Match[str]) -> str:
-    if found["name"] is not None:
-        name, head, value = found["name"], f"{found['name']}{found['mark']}", found["value"]
-    else:
-        mark, name, value = found["quote"], found["key"], found["other"]
-        head = f"{mark}{name}{mark}{found['colon']}"
-    if value in ("None", "True", "False", "''", '""') or not is_secret(name):
-        return found[0]
-    return f"{head}{MASK}"
+def _hide_given(text: str) -> str:
+    """The text without the values of names of secrets."""
+    parts, done = [], 0
+    for found in _GIVEN.finditer(text):
+        if found.start() < done or not is_secret(found["name"]):
+            continue
+        value = _WRITTEN.match(text, found.end())
+        if value is None or value[0] in ("None", "True", "False", "null", "''", '""'):
+            continue
+        parts += [text[done : value.start()], MASK]
+        done = value.end()
+    return "".join([*parts, text[done:]])
 
 
 def _hide_literal(found: re.Match[str]) -> str:

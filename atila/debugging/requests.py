@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import skitai
 from atila.arguments import media_type
-from atila.debugging.masking import MASK, is_secret, is_shown
+from atila.debugging.masking import MASK, is_secret, is_shown, texts_in
 from atila.state.cookies import Cookie
 from atila.state.session import Session
 from atila.state.session_store import CookieStore
@@ -50,8 +50,8 @@ def sent_secrets(was: Was) -> list[str]:
 def _collect(value: Any, found: list[str], depth: int) -> None:
     if isinstance(value, dict) and depth < _DEPTH:
         for name, item in value.items():
-            if is_secret(name) and isinstance(item, str):
-                found.append(item)
+            if is_secret(name):
+                found += texts_in(item)
             else:
                 _collect(item, found, depth + 1)
     elif isinstance(value, list) and depth < _DEPTH:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, defaultdict, deque
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock
@@ -29,7 +30,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any
 
-from atila.debugging.masking import MASK, is_secret, is_shown, is_telling
+from atila.debugging.masking import MASK, is_secret, is_shown, is_telling, texts_in
 from atila.debugging.records import (
     OURS,
     describe_lazy,
@@ -171,9 +172,10 @@ class Describer:
         size = len(value)
         head = value[: MAX_STRING + self._masker.longest]
         if isinstance(head, bytes):
-            head = self._masker.text(head.decode("latin-1")).encode("latin-1")
+            text = self._masker.beginning(head.decode("latin-1"), MAX_STRING)
+            head = text.encode("latin-1")
         else:
-            head = self._masker.text(head)
+            head = self._masker.beginning(head, MAX_STRING)
         shown = repr(head[:MAX_STRING])
         if size <= MAX_STRING:
             return shown
@@ -219,8 +221,8 @@ class Describer:
         return self._describe(item, depth + 1)
 
     def _hide(self, value: Any) -> str:
-        if type(value) is str and is_telling(value):
-            self.hidden.add(value)
+        with suppress(RuntimeError):  # another thread has changed it meanwhile
+            self.hidden.update(filter(is_telling, texts_in(value)))
         return MASK
 
     def _contents(
@@ -287,7 +289,7 @@ class Describer:
         if not issubclass(type(text), str):
             return f"<{name_of(kind)}: its repr is no text>"
         plain = str.__getitem__(text, slice(MAX_TEXT + 1 + self._masker.longest))
-        return cut(self._masker.text(plain), MAX_TEXT)
+        return cut(self._masker.beginning(plain, MAX_TEXT + 1), MAX_TEXT)
 
 
 def cut(text: str, size: int) -> str:

@@ -132,3 +132,36 @@ def test_source_keeps_its_length(line):
 def test_a_known_secret_never_stays(secret, before, after):
     text = Masker([secret]).known(before + secret + after)
     assert secret not in text or secret in MASK * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("/in?next=/a?token=abc", f"/in?next=/a?token={MASK}"),
+        (r'"{\"token\": \"a b\", \"n\": 1}"', rf'"{{\"token\": {MASK}, \"n\": 1}}"'),
+        ("password='cut off he", f"password={MASK}"),
+        ("X-Api-Key: abc\r\nHost: a", f"X-Api-Key: {MASK}\r\nHost: a"),
+        ("Proxy-Authorization: Basic eDp5", f"Proxy-Authorization: {MASK}"),
+        ("Set-Cookie: a=b; Path=/", f"Set-Cookie: {MASK}"),
+        ("sent 'Bearer eyJhbGciOi.J9'", f"sent 'Bearer {MASK}'"),
+        ("Basic authentication failed", "Basic authentication failed"),
+        ("db://me:p@ss@host/x", f"db://me:{MASK}@host/x"),
+        ("redis://:p/ss@host/0", f"redis://:{MASK}@host/0"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+    ],
+)
+def test_secrets_in_texts_of_others(text, hidden):
+    assert Masker().text(text) == hidden
+
+
+def test_long_words_take_no_long_time():
+    masker = Masker(["secret-value"])
+    for word in ("a", "'a", "x://a", "a.-", "1", "\\", " ", "a=", "b'", "Bearer ", "cookie:"):
+        for long in (word * 20_000, word + "a" * 20_000, "x='" + word * 20_000):
+            masker.text(long)
+            masker.code(long)
+
+
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut():
+    secret = "abcdefgh-1234567" * 6
+    assert "abcd" not in Masker([secret]).beginning(secret * 9 + "x" * 99, 300)

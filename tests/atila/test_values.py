@@ -278,3 +278,15 @@ def test_what_is_named_password_is_never_shown(value):
     secret = "Tr0ub4dor&3-zq"
     assert secret not in text({**value, "password": secret})
     assert secret not in text([value, {"x": {"user_password": [secret]}}])
+
+
+def test_the_texts_of_hidden_containers_may_turn_up_elsewhere():
+    describer = Describer(Masker())
+    assert describer.text({"credentials": {"a": ["0pen-sesame"], "b": b"0ther-sesame"}})
+    assert describer.hidden == {"0pen-sesame", "0ther-sesame"}
+
+
+def test_no_part_of_a_secret_stays_when_one_before_it_got_shorter():
+    secret = "abcdefgh-1234567" * 6
+    for value in (secret * 9, (secret * 9).encode(), Foreign(secret * 90)):
+        assert "abcd" not in text(value, secret)
