@@ -6,6 +6,8 @@ only logged.
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -71,13 +73,43 @@ def answer_error(was: Was, error: HTTPError, crash: BaseException | None) -> Non
     if error.code < 400:
         answer_status(was, error)
         return
-    accept = exchange.request.headers.get("accept", "")
     shown = shown_cause(error, crash)
-    added: Fields = []
     if shown is not None and was.app.debug:
-        content_type, body, added = _render_debug(was, error, shown, accept)
+        _show(was, error, crash, shown)
     else:
-        content_type, body = render_error(error, accept)
+        content_type, body = render_error(error, exchange.request.headers.get("accept", ""))
+        _send(was, error, crash, content_type, body, [])
+
+
+def _show(was: Was, error: HTTPError, crash: BaseException | None, shown: BaseException) -> None:
+    """Answer with what developers see; never on the loop, as it runs code of others."""
+    exchange, pool = was.exchange, was.app.pool
+
+    def answer(_: object) -> None:
+        exchange.answered = False
+        try:
+            accept = exchange.request.headers.get("accept", "")
+            _send(was, error, crash, *_render_debug(was, error, shown, accept))
+        except Exception as trouble:
+            exchange.crash(trouble)
+
+    if pool is None or asyncio._get_running_loop() is None:
+        answer(None)
+    else:
+        exchange.answered = True  # nobody else answers meanwhile
+        context = copy_context()
+        pool.resubmit(lambda job: context.run(job, None), answer)
+
+
+def _send(
+    was: Was,
+    error: HTTPError,
+    crash: BaseException | None,
+    content_type: str,
+    body: bytes,
+    added: Fields,
+) -> None:
+    exchange = was.exchange
     if (exposure := was.app.exposure) is not None:
         body = exposure.add_to_error(was, content_type, body)
     fields = [*(kept_fields(was, crash) or ()), *added] or None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateNotFound
 
 from atila.debugging.editor import editor_link
+from atila.debugging.records import name_of
 from atila.debugging.values import cut
 
 if TYPE_CHECKING:
@@ -169,8 +170,16 @@ def _beginning(text: str, masker: Masker) -> str:
     return cut(masker.beginning(text.rstrip("\n"), MAX_MESSAGE + 1), MAX_MESSAGE)
 
 
+def _field(exc: BaseException, name: str, default: Any) -> Any:
+    """An attribute of an exception, which may run code of others."""
+    try:
+        return getattr(exc, name, default)
+    except Exception:
+        return default
+
+
 def _members(exc: BaseException) -> tuple[BaseException, ...]:
-    members = getattr(exc, "exceptions", ())
+    members = _field(exc, "exceptions", ())
     if type(members) is not tuple:
         return ()
     return tuple(each for each in members if isinstance(each, BaseException))
@@ -189,10 +198,8 @@ def _one(
     exc: BaseException, relation: str, depth: int, describer: Describer, masker: Masker
 ) -> ExceptionReport:
     kind = type(exc)
-    plain = kind.__module__ in ("builtins", "__main__")
-    name = kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
-    report = ExceptionReport(name, message_of(exc, masker), relation, depth=depth)
-    notes = getattr(exc, "__notes__", None)
+    report = ExceptionReport(name_of(kind), message_of(exc, masker), relation, depth=depth)
+    notes = _field(exc, "__notes__", None)
     if isinstance(notes, (list, tuple)):
         report.notes = [message_of(note, masker) for note in notes[:20]]
     if isinstance(exc, TemplateNotFound):
@@ -205,7 +212,7 @@ def _one(
     frames = [_frame(each, lasti, line, describer, masker) for each, lasti, line in steps]
     if isinstance(exc, SyntaxError) and exc.filename and exc.lineno:
         frames.append(_of_syntax(exc, masker))
-    remote = getattr(exc, "text", "")
+    remote = _field(exc, "text", "")
     if kind.__name__ == "RemoteTraceback" and isinstance(remote, str):
         report.name, report.message = "The other process", "where the task ran"
         report.remote = "\n".join(masker.code(line) for line in remote.splitlines())

@@ -43,16 +43,19 @@ def describe_lazy(value: Any) -> str:
 
 
 def name_of(kind: type) -> str:
-    module = kind.__module__
-    plain = module in ("builtins", "__main__") or not isinstance(module, str)
-    return kind.__qualname__ if plain else f"{module}.{kind.__qualname__}"
+    """The name of a class with its module, whatever its metaclass says."""
+    name = str(type.__dict__["__qualname__"].__get__(kind))
+    module = find(kind, "__module__")
+    plain = module in ("builtins", "__main__") or type(module) is not str
+    return name if plain else f"{module}.{name}"
 
 
 def find(kind: type, name: str) -> Any:
     """An attribute of a class, without asking its metaclass."""
-    for base in kind.__mro__:
-        if name in base.__dict__:
-            return base.__dict__[name]
+    for base in type.__dict__["__mro__"].__get__(kind):
+        own = type.__dict__["__dict__"].__get__(base)
+        if name in own:
+            return own[name]
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import html
 import logging
 import re
 import subprocess
@@ -13,34 +12,12 @@ import weakref
 
 import pytest
 from driving import HTML, Driver
+from failing import KEY, driver_of, failures, plain, variables
 
 from atila import Atila
 from atila.debugging.editor import editor_link
 
-KEY = "the-key-of-this-app-1"
 HOSTILE = "</script><script>alert(1)</script>"
-
-
-def driver_of(handler, rule="/", async_=False, **options):
-    app = Atila("failing")
-    app.securekey = KEY
-    app.route(rule, **options)(handler)
-    return Driver(app, debug=True)
-
-
-def plain(text):
-    return html.unescape(re.sub("<[^>]*>", "", text))
-
-
-def failures(page):
-    """Name and message of each exception."""
-    found = re.findall(r'class="what">(.*?)</div></div>', page.text, re.DOTALL)
-    return [plain(each.replace("</div>", ": ", 1)) for each in found]
-
-
-def variables(page):
-    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td></tr>", page.text, re.DOTALL)
-    return {plain(name): plain(text) for name, text in rows}
 
 
 def marked(page):
@@ -419,6 +396,7 @@ def test_a_service_without_devel_loads_nothing_of_it():
 import sys
 sys.path.insert(0, "tests/atila")
 from driving import HTML, Driver
+from failing import KEY, driver_of, failures, plain, variables
 from atila import Atila
 app = Atila("plain")
 app.route("/")(lambda was: 1 / 0)
@@ -434,64 +412,3 @@ assert not found, found
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-class Exiting(Exception):
-    def __str__(self):
-        raise SystemExit
-
-
-def nested(n):
-    exc = ValueError("inmost")
-    for _ in range(n):
-        exc = __builtins__["ExceptionGroup"]("g", [exc])
-    return exc
-
-
-def chained(n):
-    exc = ValueError("first")
-    for _ in range(n):
-        last = exc
-        exc = ValueError("next")
-        exc.__cause__ = last
-    return exc
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: ValueError("x" * 300_000),
-        lambda: ValueError("'" + "a." * 300_000),
-        lambda: chained(300),
-        Exiting,
-        pytest.param(
-            lambda: nested(600),
-            marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="groups are of 3.11"),
-        ),
-    ],
-)
-def test_monstrous_exceptions_have_a_page_of_a_bearable_size(make):
-    def handler(was):
-        raise make()
-
-    driver = driver_of(handler)
-    page = driver.html("/")
-    assert page.status == 500
-    assert len(page.body) < 300_000
-    assert 'class="what"' in page.text
-    assert driver.get("/").json["traceback"]
-
-
-def test_secrets_in_lists_and_nested_fields_are_hidden_everywhere():
-    def handler(was, **fields):
-        raise ValueError("first-value-1 second-value-2 third-value-3")
-
-    app = Atila("failing")
-    app.route("/", methods=["POST"])(handler)
-    page = Driver(app, debug=True).request(
-        "POST",
-        "/?token=first-value-1&token=second-value-2",
-        {**HTML, "Content-Type": "application/json"},
-        b'{"credentials": {"a": "third-value-3"}}',
-    )
-    assert re.findall(r"\w+-value-\d", page.text) == []
