@@ -85,6 +85,7 @@ class Server:
         self.trusted = TrustedProxies(self.settings)
         self.loop = asyncio.get_running_loop()
         self.draining = False
+        self.event_streams: set[Any] = set()
 
 
 class Channel:
