@@ -144,9 +144,10 @@ def is_library(file: str) -> bool:
 
 def display(path: str | Path) -> str:
     """Return a path as a reader at the prompt would write it: relative when it is below the cwd."""
-    text = str(path)
-    here = os.getcwd() + os.sep
-    return text[len(here) :] if text.startswith(here) else text
+    try:
+        return str(Path(path).relative_to(os.getcwd()))
+    except (ValueError, FileNotFoundError):  # elsewhere, or below a directory that was removed
+        return str(path)
 
 
 def _place(exc: BaseException) -> str:

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skitai.errors import SkitaiError
+from skitai.errors import SkitaiError, StartupError
 from skitai.importer import display, explain, user_frames
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 MISCONFIGURED = 2
 """Exit code after a `ConfigError` or a `StartupError`."""
+
+GIVEN_UP = 128 + signal.SIGINT
+"""Exit code after Ctrl-C, before the service can stop in order."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # The second start must find relative paths and modules as the first one did, though the service has
 # left the directory it was started in.
@@ -111,19 +118,30 @@ def open_missing_streams() -> None:
 def leaving_readers() -> Iterator[None]:
     """Run what prints; that the reader has seen enough and left (``| head``) is no error.
 
-    A command that was printing then ends with exit code 0.
+    A command that was printing then ends with exit code 0. Raises ``StartupError`` when standard
+    output takes nothing for another reason, such as a full disk.
     """
     try:
         yield
     except BrokenPipeError:
         raise SystemExit(0) from None
+    except OSError as exc:
+        if exc.errno not in _NO_ROOM:
+            raise
+        raise _unprintable(exc) from None
     finally:
         try:
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except BrokenPipeError:  # Python would try again at its end, and complain
-            with open(os.devnull, "wb") as nowhere:
+        except OSError as exc:
+            with open(os.devnull, "wb") as nowhere:  # Python tries again at its end, and complains
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            if not isinstance(exc, BrokenPipeError):
+                raise _unprintable(exc) from None
+
+
+def _unprintable(exc: OSError) -> StartupError:
+    return StartupError(f"standard output can't be written: {exc.strerror}")
 
 
 def show_errors_plainly() -> None:

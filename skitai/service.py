@@ -36,6 +36,7 @@ from skitai.own_options import OwnOptions
 from skitai.preference import Place, Preference
 from skitai.schedules.declarations import Schedules
 from skitai.script import (
+    GIVEN_UP,
     MISCONFIGURED,
     current_directory,
     loaded_for_a_job,
@@ -408,8 +409,9 @@ class Service:
         """Run the service until it is stopped, then exit (seed, First App).
 
         The process ends with code 0 after a stop, 2 with a message when something is misconfigured
-        or can't start. Calling it a second time raises `ConfigError`. Nothing happens where the
-        script is loaded again for a function in it that ``was.Process`` or multiprocessing runs.
+        or can't start, 130 after Ctrl-C before it serves. Calling it a second time raises
+        `ConfigError`. Nothing happens where the script is loaded again for a function in it that
+        ``was.Process`` or multiprocessing runs.
 
         Parameters:
             conf: fields of `Settings`; options of the command line win over them.
@@ -424,6 +426,8 @@ class Service:
         except SkitaiError as exc:
             print(f"{program_name()}: {explain(exc)}", file=sys.stderr)
             code = MISCONFIGURED
+        except KeyboardInterrupt:
+            code = GIVEN_UP
         sys.exit(code)
 
     def source_directories(self) -> list[str]:
