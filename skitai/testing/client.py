@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
     from websockets.sync.client import ClientConnection
 
+    from skitai.testing.driver import Driver
     from skitai.testing.sessions import HttpSession, Response
     from skitai.testing.verbs import Headers
 
@@ -93,7 +94,10 @@ class TestClient(Verbs):
                 stop_timeout=stop_timeout,
             )
         self._sessions: dict[str, HttpSession] = {}  # by protocol, beside that of HTTP/1.1
-        self._finalizer = weakref.finalize(self, _end, self.session, self._sessions, self._server)
+        self._drivers: list[Driver] = []
+        self._finalizer = weakref.finalize(
+            self, _end, self._drivers, self.session, self._sessions, self._server
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -322,6 +326,20 @@ class TestClient(Verbs):
         """
         return open_websocket(self, path, (headers or {}).items(), **options)
 
+    def driver(self) -> Driver:
+        """A headless Chromium with this client's cookies: ``with client.driver() as driver: ...``
+
+        ``driver.navigate("/"); driver.one("h1").text; driver.capture("page.png")``. Its steps may
+        take ``timeout`` seconds of the client. Raises ``SkitaiError`` without Chromium.
+        """
+        from skitai.testing.driver import Driver
+
+        if not self._finalizer.alive:
+            raise SkitaiError("client.driver: this test client has been stopped")
+        driver = Driver(self.url, self.session, self.timeout)
+        self._drivers.append(driver)
+        return driver
+
     def set_default_header(self, name: str, value: str) -> None:
         """Send this header with every request."""
         self.session.headers[name] = value
@@ -384,8 +402,13 @@ def _open_session() -> HttpSession:
 
 
 def _end(
-    session: HttpSession, others: Mapping[str, HttpSession], server: ServerProcess | None
+    drivers: list[Driver],
+    session: HttpSession,
+    others: Mapping[str, HttpSession],
+    server: ServerProcess | None,
 ) -> None:
+    for driver in drivers:
+        driver.close()
     for one in (session, *others.values()):
         one.close()  # idle connections would only hold up the server's end
     if server is not None:

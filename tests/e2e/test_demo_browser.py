@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import skitai
+from skitai.errors import SkitaiError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
@@ -162,7 +163,7 @@ def test_error_page_is_readable(site, browser):
 
 def test_missing_browser_names_the_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(RuntimeError, match="apt-get install chromium"):
+    with pytest.raises(SkitaiError, match="apt-get install chromium"):
         find_chromium()
 
 
