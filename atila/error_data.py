@@ -11,6 +11,8 @@ from atila.results.api import trace_lines
 from skitai.wire.dates import format_date
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from atila.errors import HTTPError
     from skitai.server.exchange import Exchange
 
@@ -18,13 +20,18 @@ SOFTWARE = "skitai"
 
 
 def error_data(
-    exchange: Exchange, error: HTTPError, exc: BaseException | None = None, debug: bool = False
+    exchange: Exchange,
+    error: HTTPError,
+    exc: BaseException | None = None,
+    debug: bool = False,
+    hide: Callable[[list[str]], list[str]] = list,
 ) -> dict[str, Any]:
     """Describe an error for a template (seed, Custom Error Templates).
 
     Parameters:
         exc: what may be shown of it: the crash behind it, or the error itself if it asks for that.
         debug: whether it is shown.
+        hide: takes secrets out of lines.
 
     Keys: ``code`` and ``message`` of the status line; ``detail``: the explanation; ``errno``: the
     application's error code, by default ``code * 100``; ``url``: as the client knows it; ``time``:
@@ -41,8 +48,8 @@ def error_data(
         "time": format_date(time.time()),
         "url": _absolute_url(exchange),
         "software": SOFTWARE,
-        "debug": "" if shown is None else f"{type(shown).__name__}: {shown}",
-        "traceback": "" if shown is None else _as_html(shown),
+        "debug": "" if shown is None else hide([f"{type(shown).__name__}: {shown}"])[0],
+        "traceback": "" if shown is None else _as_html(hide(trace_lines(shown))),
     }
 
 
@@ -54,5 +61,5 @@ def _absolute_url(exchange: Exchange) -> str:
     return f"{scheme}://{host}{request.target}"
 
 
-def _as_html(exc: BaseException) -> Markup:
-    return Markup("<pre>{}</pre>").format("\n".join(trace_lines(exc)))
+def _as_html(lines: list[str]) -> Markup:
+    return Markup("<pre>{}</pre>").format("\n".join(lines))

@@ -92,7 +92,7 @@ class ErrorHandlers:
         response = was.response
         response.set_status(error.status)
         response.fields = list(fields or ())
-        data = error_data(was.exchange, error, shown_cause(error, crash), was.app.debug)
+        data = _data_for_page(was, error, shown_cause(error, crash))
         content = await invoke(step, was, data)
         if was.exchange.answered:
             return  # while the page was made its body was refused
@@ -111,6 +111,15 @@ def _give_up(was: Was, exc: BaseException | None) -> None:
     """The end of a page that is a stream."""
     if exc is not None and not isinstance(exc, ClientGone):
         answer_failure(was, exc)
+
+
+def _data_for_page(was: Was, error: HTTPError, shown: BaseException | None) -> dict[str, Any]:
+    if shown is None or not was.app.debug:
+        return error_data(was.exchange, error, None, was.app.debug)
+    from atila.debugging.error_page import without_secrets  # only for --devel
+
+    hide = partial(without_secrets, was)
+    return error_data(was.exchange, error, shown, True, hide)
 
 
 def _reads_html(was: Was) -> bool:

@@ -81,6 +81,12 @@ def traceback_lines(was: Was, exc: BaseException) -> list[str]:
     return [line.rstrip() for line in lines_of(exc, masker_of(was))]
 
 
+def without_secrets(was: Was, lines: Iterable[str]) -> list[str]:
+    """The lines of a traceback that was written before."""
+    masker = masker_of(was)
+    return [masker.code(masker.text(line)) for line in lines]
+
+
 def masker_of(was: Was, hidden: Iterable[str] = ()) -> Masker:
     """Knows the secrets of the app and of the request, and others that were found."""
     return Masker(secrets_of(was.app), [*sent_secrets(was), *hidden])

@@ -58,7 +58,9 @@ def _negotiate(was: Was, head: Head, body: bytes) -> tuple[Head, bytes]:
 
 def _send_fault(was: Was, result: Fault) -> None:
     if result.trace and was.app.debug:
-        result.data["traceback"] = result.trace
+        from atila.debugging.error_page import without_secrets  # only for --devel
+
+        result.data["traceback"] = without_secrets(was, result.trace)
     _send_api(was, result)
 
 

@@ -12,7 +12,7 @@ from atila.error_endpoint import ErrorEndpoint
 from atila.errors import HTTPError
 from atila.failures import FAILURES, as_http_error, kept_fields
 from atila.invoking import drive, in_pool
-from atila.results.api import API, trace_lines
+from atila.results.api import API
 from atila.results.heads import head_of
 from atila.rpc.calls import INTERNAL_ERROR, INVALID_PARAMS, UNKNOWN_METHOD, RpcError
 from atila.rpc.introspection import Introspection
@@ -191,7 +191,11 @@ class Caller:
         if was is not None:
             plan.fields = kept_fields(was, exc) or []
             self.app.logger.error("%s failed [%s]", call.method, was.txnid(), exc_info=exc)
-        trace = trace_lines(exc) if self.app.debug else ()
+        trace: list[str] = []
+        if self.app.debug and was is not None:
+            from atila.debugging.error_page import traceback_lines  # only for --devel
+
+            trace = "\n".join(traceback_lines(was, exc)).split("\n")
         return RpcError(message.crashed, "internal server error", trace=trace)
 
 

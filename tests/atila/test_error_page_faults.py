@@ -7,6 +7,7 @@ import re
 import sys
 
 import pytest
+from calling import JSON
 from driving import HTML, Driver
 from failing import driver_of, variables
 
@@ -119,3 +120,33 @@ def test_the_page_of_an_async_function_is_not_made_on_the_loop():
         assert variables(Driver(app, debug=True, pool=pool).html("/"))["asking"] == "asked the loop"
     finally:
         pool.stop(30)
+
+
+@pytest.mark.parametrize("way", ["template", "fault", "jsonrpc", "xmlrpc"])
+def test_other_ways_to_a_traceback_tell_no_secrets_either(way):
+    app = Atila("failing")
+    app.securekey = "the-key-of-this-app-1"
+
+    @app.route("/crash", methods=["POST"])
+    def crash(was):
+        try:
+            raise ValueError(f"{app.securekey} token=abc-def")
+        except ValueError:
+            if way == "fault":
+                return was.Fault("500 Internal Server Error", "broken", traceback=True)
+            raise
+
+    if way == "template":
+        app.error_handler(500)(lambda was, error: f"{error['debug']} {error['traceback']}")
+    driver = Driver(app, debug=True)
+    if way == "jsonrpc":
+        body, kind = b'{"jsonrpc": "2.0", "id": 1, "method": "crash"}', JSON
+    elif way == "xmlrpc":
+        body, kind = b"<methodCall><methodName>crash</methodName></methodCall>", "text/xml"
+    else:
+        body, kind = b"", "text/plain"
+    path = "/" if "rpc" in way else "/crash"
+    page = driver.request("POST", path, {**HTML, "Content-Type": kind}, body)
+    assert "ValueError: ********" in page.text
+    assert "the-key-of" not in page.text
+    assert "abc-def" not in page.text
