@@ -146,7 +146,8 @@ def test_pages_that_are_opened_as_files_can_be_searched(site, tmp_path, width, d
             " })(document.querySelector('.md-search__input'))"
         )
         browser.wait("document.querySelectorAll('.md-search-result__item').length")
-        assert browser.run("document.querySelector('.md-search-result').innerText.length") > 100
+        # They are in the page before they are shown.
+        browser.wait("document.querySelector('.md-search-result').innerText.length > 100")
         assert browser.run("document.documentElement.scrollWidth") == width
         background = browser.run("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(255, 255, 255)") is not dark
