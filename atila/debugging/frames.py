@@ -271,8 +271,8 @@ def _variables(frame: FrameType, describer: Describer) -> tuple[list[tuple[str, 
     more = len(wanted) - len(shown)
     del wanted
     if snapshot:
-        # The interpreter keeps this copy with the frame: it would hold all values, and of a
-        # frame that has caught its own exception be a cycle.
+        # Before 3.13 the interpreter keeps this copy with the frame: of one that goes on it
+        # would hold what the function itself has let go.
         names.clear()
     return shown, more
 

@@ -391,6 +391,28 @@ def test_nothing_of_a_failure_is_kept(async_):
     assert alive is None
 
 
+def test_a_function_that_goes_on_after_its_failure_was_shown_lets_its_values_go():
+    def work():
+        value = Tracked()
+        yield weakref.ref(value)
+        try:
+            raise KeyError("it goes on")
+        except KeyError as exc:
+            yield exc
+        del value
+        yield None
+
+    working = work()
+    alive, shown = next(working), [next(working)]
+
+    def handler(was):
+        raise shown.pop()
+
+    assert "value" in variables(driver_of(handler).html("/"))
+    next(working)
+    assert alive() is None
+
+
 def test_a_service_without_devel_loads_nothing_of_it():
     code = """
 import sys
