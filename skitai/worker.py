@@ -229,7 +229,8 @@ class Worker:
         if observer is not None:
             observer.start(servers[0])
         if self._mailer is not None:
-            self._mailer.start()
+            functions = any(job.takes_was for job in self._service.schedules)
+            self._mailer.start(for_others=functions)
         if settings.devel:
             self._report_watched()
         self._seat.report_ready(has_jobs=len(self._service.schedules) > 0)

@@ -39,11 +39,18 @@ class Mailer:
         self._stopping = False
         self._purged_at: float | None = None
 
-    def start(self) -> None:
-        """Begin to deliver, if there ever was a message; otherwise the first one starts it."""
-        # False, too, where this user may not look.
-        if os.path.isdir(self._directory):
+    def start(self, *, for_others: bool = False) -> None:
+        """Begin to deliver, if there ever was a message; otherwise the first one starts it.
+
+        Parameters:
+            for_others: the first one may come from a process that has no time to deliver it.
+        """
+        if for_others or self._is_in_use():
             self._start_thread()
+
+    def _is_in_use(self) -> bool:
+        # False, too, where this user may not look.
+        return os.path.isdir(self._directory)
 
     @property
     def _spool(self) -> Spool:
@@ -99,14 +106,15 @@ class Mailer:
                 self._wake.clear()
                 pause = INTERVAL
                 try:
-                    if self._spool.lock():
+                    if self._is_in_use() and self._spool.lock():
                         self._deliver_all()
                 except Exception:
                     pause = PAUSE
                     log.exception("mail: the spool can't be used, another look in %g s", pause)
                 self._wake.wait(pause)
         finally:
-            self._spool.unlock()
+            if self._kept is not None:
+                self._kept.unlock()
 
     def _deliver_all(self) -> None:
         now = time.monotonic()

@@ -144,7 +144,7 @@ def test_when_the_worker_that_delivers_is_killed_another_one_goes_on(service, se
 def test_what_a_killed_service_has_not_delivered_the_next_one_does(service, server, tmp_path):
     server.hold.clear()
     send(service, range(5))
-    eventually(lambda: server.begun == 1, "a message under way")
+    eventually(lambda: server.begun >= 1, "a message under way")
     os.killpg(service.pid, signal.SIGKILL)
     service.wait()
     server.hold.set()
@@ -153,3 +153,34 @@ def test_what_a_killed_service_has_not_delivered_the_next_one_does(service, serv
         eventually(lambda: set(numbers(server)) == set(range(5)), "all messages")
     finally:
         following.close()
+
+
+JOB = """
+    import skitai
+    from atila import Atila
+
+    app = Atila(__name__)
+
+    def letter(was):
+        mail = was.email("number 1", "shop@example.com", "client@example.com")
+        mail.add_content("this is 1").send().fetch()
+
+    if __name__ == "__main__":
+        skitai.set_smtp("127.0.0.1:{port}", starttls=False)
+        skitai.cron("@reboot", letter)
+        skitai.mount("/", app)
+        skitai.run(address="127.0.0.1")
+"""
+
+
+def test_the_first_mail_of_all_from_a_job_is_delivered_when_the_server_takes_it(
+    server, launch, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SKITAI_HOME", str(tmp_path / "home"))
+    server.data_answer = "451 later"
+    service = launch({"serve.py": JOB.format(port=server.port)})
+    eventually(lambda: server.begun == 1, "the first attempt")
+    service.wait_for_log("job letter ended")
+    server.data_answer = ""
+    wait_for(server, 1)
+    assert numbers(server) == [1]
