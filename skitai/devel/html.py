@@ -18,6 +18,11 @@ MAX_PAGE = 8 * 1024 * 1024  # bytes
 _PAGES = frozenset(("document", "iframe", "frame", "embed", "object"))
 _BEGINNING = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html\b)", re.DOTALL | re.I)
 _NONCE = re.compile(r"'nonce-([A-Za-z0-9+/_=-]+)'")
+# What was said of other bytes.
+_OF_BYTES = frozenset(
+    ("last-modified", "content-encoding", "accept-ranges")
+    + ("content-md5", "digest", "content-digest", "repr-digest")
+)
 _POLICY = "content-security-policy"
 
 
@@ -67,10 +72,19 @@ def is_page(request: Request, head: Head) -> bool:
     """Whether an answer may be a document that a browser shows."""
     if not head.content_type[:9].lower() == HTML or head.status in (204, 206, 304):
         return False
+    if any(_is_kept(name.lower(), value) for name, value in head.fields or ()):
+        return False
     headers = request.headers
     if headers.get("sec-fetch-dest", "document") not in _PAGES:
         return False
     return headers.get("x-requested-with", "").lower() != "xmlhttprequest"
+
+
+def _is_kept(name: str, value: str) -> bool:
+    """Whether a field says that the answer becomes a file, or that its bytes have been signed."""
+    if name == "content-disposition":
+        return not value.lstrip()[:6].lower() == "inline"
+    return name == "signature"
 
 
 def place_of(body: bytes) -> int | None:
@@ -78,9 +92,19 @@ def place_of(body: bytes) -> int | None:
     lowered = body.lower()
     for end in (b"</body", b"</html"):
         at = lowered.rfind(end)
+        while at >= 0 and _is_within(lowered, at):
+            at = lowered.rfind(end, 0, at)
         if at >= 0:
             return at
     return len(body) if _BEGINNING.match(body) else None
+
+
+def _is_within(body: bytes, at: int) -> bool:
+    """Whether a place in a document is that of a script or a comment, and no markup."""
+    return any(
+        body.rfind(opening, 0, at) > body.rfind(closing, 0, at)
+        for opening, closing in ((b"<script", b"</script"), (b"<!--", b"-->"))
+    )
 
 
 def insert(
@@ -118,7 +142,7 @@ def _matching(fields: Fields, state: str) -> Fields | None:
         lowered = name.lower()
         if lowered == "etag" and value.endswith('"'):
             matching.append((name, f'{value[:-1]}-{state}"'))
-        elif lowered not in ("last-modified", "content-encoding", "accept-ranges", "content-md5"):
+        elif lowered not in _OF_BYTES:
             matching.append((name, value))
     return matching or None
 

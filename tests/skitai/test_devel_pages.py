@@ -101,6 +101,9 @@ def test_a_document_gets_the_tag_in_front_of_the_end_of_its_body() -> None:
         (b"<html><BODY>a</BODY></html>", b"<html><BODY>a|</BODY></html>"),
         (b"<script>'</body>'</script></body>", b"<script>'</body>'</script>|</body>"),
         (b"<html><p>a</html>", b"<html><p>a|</html>"),
+        (b"<html></body><!-- </body> -->", b"<html>|</body><!-- </body> -->"),
+        (b"<html><script>'</body>'</script>", b"<html><script>'</body>'</script>|"),
+        (b"<p>part</p><script>'</body>'</script>", None),
         (b" <!-- a --> <!DOCTYPE html>\n<p>a", b" <!-- a --> <!DOCTYPE html>\n<p>a|"),
         (b"<p>only a part</p>", None),
         (b"", None),
@@ -118,6 +121,8 @@ def test_where_the_tag_belongs(body: bytes, place: bytes | None) -> None:
         (page(b"<p>part</p>"), ()),
         (page(kind="text/plain"), ()),
         (page(kind="application/json"), ()),
+        (page(Content_Disposition="attachment; filename=a.html"), ()),
+        (page(Signature="sig=:YQ==:"), ()),
         (page(), ("Sec-Fetch-Dest: empty",)),
         (page(), ("X-Requested-With: XMLHttpRequest",)),
     ],
@@ -131,6 +136,12 @@ def test_what_is_no_page_is_left_alone(
 def test_pages_of_errors_and_of_frames_get_the_tag() -> None:
     assert TAG in get(lambda exchange: answer(exchange, PAGE, 500, HTML)).body
     assert TAG in get(page(), "Sec-Fetch-Dest: iframe").body
+
+
+def test_what_was_said_of_other_bytes_is_left_out() -> None:
+    response = get(page(Repr_Digest="sha-256=:YQ==:", Content_Disposition="inline"))
+    assert TAG in response.body
+    assert response.get("Repr-Digest") is None
 
 
 def test_compression_comes_behind_the_tag() -> None:
