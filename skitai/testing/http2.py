@@ -37,7 +37,7 @@ class Http2Adapter(LoopAdapter):
         request = httpx.Request(
             asked.method,
             asked.url,
-            headers=asked.fields,
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in asked.fields],
             content=asked.body,
             extensions={"timeout": limits},
         )

@@ -48,7 +48,6 @@ class Http3Adapter(LoopAdapter):
         self._asking = threading.Lock()
         self._connections: dict[Key, _Connection] = {}
         self._connecting: dict[Key, asyncio.Lock] = {}
-        self._opened = AsyncExitStack()
 
     def prepare(self, asked: Asked) -> None:
         """Find out where HTTP/3 is. Raises ``requests.ConnectionError`` if nothing is announced."""
@@ -82,6 +81,8 @@ class Http3Adapter(LoopAdapter):
         key = (url.netloc, asked.verify, asked.cert)
         async with self._connecting.setdefault(key, asyncio.Lock()):
             connection = self._connections.get(key)
+            if connection is not None and connection.terminated:
+                await connection.opened.aclose()
             if connection is None or connection.terminated:
                 connection = self._connections[key] = await self._connect(asked, url)
         reply = connection.ask(asked, url)
@@ -99,11 +100,13 @@ class Http3Adapter(LoopAdapter):
 
     async def disconnect(self) -> None:
         """Close all connections."""
-        await self._opened.aclose()
+        for connection in self._connections.values():
+            await connection.opened.aclose()
 
     async def _connect(self, asked: Asked, url: SplitResult) -> _Connection:
         host, port = self._places[url.netloc]
         made: list[_Connection] = []
+        opened = AsyncExitStack()
 
         def make(*args: Any, **options: Any) -> _Connection:
             made.append(_Connection(*args, **options))
@@ -113,7 +116,7 @@ class Http3Adapter(LoopAdapter):
             host, port, configuration=_configuration(asked, url), create_protocol=make
         )
         try:
-            await asyncio.wait_for(self._opened.enter_async_context(opening), asked.timeout[0])
+            await asyncio.wait_for(opened.enter_async_context(opening), asked.timeout[0])
         except asyncio.TimeoutError:
             raise requests.ConnectTimeout(f"{asked.url}: no QUIC connection in time") from None
         except OSError as exc:
@@ -122,6 +125,7 @@ class Http3Adapter(LoopAdapter):
                 raise requests.exceptions.SSLError(f"{asked.url}: {end.reason_phrase}") from exc
             why = end.reason_phrase if end is not None else exc
             raise requests.ConnectionError(f"{asked.url}: no QUIC connection: {why}") from exc
+        made[0].opened = opened
         return made[0]
 
 
@@ -176,8 +180,11 @@ class _Connection(QuicConnectionProtocol):
     """A connection with its requests.
 
     Attributes:
+        opened: what closes it.
         terminated: how it has ended.
     """
+
+    opened: AsyncExitStack
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

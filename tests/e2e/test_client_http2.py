@@ -137,6 +137,10 @@ def test_cookies_and_headers_are_those_of_the_client(client):
     assert client.http2.get("/who").text == "nana"
 
 
+def test_fields_need_not_be_ascii(client):
+    assert client.http2.get("/echo", headers={"X-Extra": "Grüße"}).data["extra"] == "Grüße"
+
+
 def test_silence_is_a_timeout_and_the_next_request_is_answered(client):
     with pytest.raises(requests.ReadTimeout):
         client.http2.get("/silent", timeout=0.2)

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 
+import psutil
 import pytest
 import requests
 from live_service import LiveService, eventually, write_files
@@ -75,6 +76,10 @@ def free_udp_port():
         return probe.getsockname()[1]
 
 
+def udp_sockets():
+    return psutil.Process().net_connections("udp")
+
+
 def start(folder, quic):
     folder.mkdir(exist_ok=True)
     make_certificates(folder)
@@ -136,6 +141,10 @@ def test_cookies_are_those_of_the_client(client):
     assert client.http3.get("/who").text == "nana"
 
 
+def test_fields_need_not_be_ascii(client):
+    assert client.http3.get("/echo", headers={"X-Extra": "Grüße"}).data["extra"] == "Grüße"
+
+
 def test_silence_is_a_timeout_and_the_connection_lives(client):
     port = client.http3.get("/port").text
     with pytest.raises(requests.ReadTimeout):
@@ -189,6 +198,8 @@ def test_an_ended_connection_is_made_anew(tmp_path):
                     return False
 
             eventually(answered, "an answer")
+            assert len(udp_sockets()) == 1
+        assert udp_sockets() == []
     finally:
         service.close()
 
