@@ -12,6 +12,7 @@ SCHEMA = """
     insert or ignore into book (id, title) values (1, 'Momo'), (2, 'Krabat');
 """
 Title = Annotated[str, Meta(min_length=1, max_length=100)]
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # others the database can't have
 
 
 @app.on("mounted")
@@ -47,8 +48,8 @@ async def count(was):
 
 
 # rm_cache updates the name when the change is stored, and not if that fails.
-@app.put("/books/<int:id>")
-async def rename(was, id, title: Title):
+@app.put("/books/<id>")
+async def rename(was, id: Id, title: Title):
     with was.db("@books", rm_cache="tables.book") as db:
         change = db.update("book").set(title=title).filter(id=id).returning("id, title")
         rows = (await change.execute()).fetch()

@@ -11,6 +11,7 @@ import primes
 
 app = Atila(__name__)
 Below = Annotated[int, Meta(ge=10, le=1_000_000)]
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # others the database can't have
 PARTS = 10
 SCHEMA = """
     create table if not exists job (
@@ -44,8 +45,8 @@ async def begin(was, below: Below):
     return was.API("202 Accepted", progress(job))
 
 
-@app.get("/jobs/<int:id>")
-async def look(was, id):
+@app.get("/jobs/<id>")
+async def look(was, id: Id):
     rows = (await was.db("@jobs").select("job").filter(id=id).execute()).fetch()
     if not rows:
         raise was.Error("404 Not Found", "there is no such job")

@@ -41,7 +41,7 @@ async def add(was, text: Annotated[str, Meta(min_length=1, max_length=200)]):
 async def events(was):
     """Stream what is new, beginning behind the id that the browser had last."""
     had = was.request.get_header("Last-Event-ID", "")
-    last = int(had) if had.isdecimal() else 0
+    last = int(had) if had.isdecimal() and len(had) < 19 else 0  # more, no id of SQLite has
     was.response.set_header("Content-Type", "text/event-stream")
     was.response.set_header("Cache-Control", "no-store")
     seen, quiet = None, 0.0

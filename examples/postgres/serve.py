@@ -12,6 +12,7 @@ from skitai.sql import F
 app = Atila(__name__)
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Pieces = Annotated[int, Meta(ge=1, le=1000)]
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # others the database can't have
 SCHEMA = """
     create table if not exists book (
         id bigserial primary key,
@@ -52,8 +53,8 @@ async def books(was, tag: str | None = None):
     return was.API(tasks.fetch())
 
 
-@app.post("/books/<int:id>/sales")
-async def sell(was, id, pieces: Pieces):
+@app.post("/books/<id>/sales")
+async def sell(was, id: Id, pieces: Pieces):
     """All or nothing: what is not committed when the block ends is undone."""
     async with was.transaction("@books") as tx:
         change = "update book set pieces = pieces - %s where id = %s returning id, pieces"

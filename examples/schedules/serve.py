@@ -10,6 +10,7 @@ from msgspec import Meta
 
 app = Atila(__name__)
 Item = Annotated[str, Meta(min_length=1, max_length=100)]
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # others the database can't have
 SCHEMA = """
     create table if not exists orders (
         id integer primary key,
@@ -33,8 +34,8 @@ async def order(was, item: Item):
     return was.API("202 Accepted", task.one())
 
 
-@app.get("/orders/<int:id>")
-async def look(was, id):
+@app.get("/orders/<id>")
+async def look(was, id: Id):
     rows = (await was.db("@orders").select("orders").filter(id=id).execute()).fetch()
     if not rows:
         raise was.Error("404 Not Found", "there is no such order")

@@ -52,6 +52,22 @@ def test_chat_members_meet_over_workers(example):
             assert json.loads(momo.recv(PATIENCE)) == {"name": "Beppo", "event": "left"}
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("notes-api", f"/api/notes/{2**63}"),
+        ("notes-api", f"/api/notes?before={2**63}"),
+        ("jobs", f"/jobs/{2**63}"),
+        ("schedules", f"/orders/{2**63}"),
+    ],
+)
+def test_a_number_that_no_row_can_have_is_a_mistake_of_the_client(example, name, path):
+    with example(name).start() as client:
+        assert client.get(path).status_code == 400
+        missing = client.get(path.replace(str(2**63), str(2**63 - 1)))
+        assert missing.status_code == (200 if "?" in path else 404)
+
+
 def test_feed_goes_on_where_the_browser_was(example):
     with example("live-feed").start() as client:
         for text in ("one", "two"):
@@ -61,6 +77,11 @@ def test_feed_goes_on_where_the_browser_was(example):
         ) as stream:
             lines = (line for line in stream.iter_lines(1, decode_unicode=True) if "data" in line)
             assert next(lines) == 'data: {"text": "two"}'
+            with requests.get(
+                f"{client.url}/events",
+                headers={"Last-Event-ID": "9" * 5000}, stream=True, timeout=PATIENCE,
+            ) as strange:  # fmt: skip
+                assert strange.status_code == 200
             client.post("/news", {"text": "three"})
             assert next(lines) == 'data: {"text": "three"}'
 

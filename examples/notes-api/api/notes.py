@@ -10,6 +10,7 @@ from . import store
 Title = Annotated[str, Meta(min_length=1, max_length=100)]
 Body = Annotated[str, Meta(max_length=10_000)]
 Limit = Annotated[int, Meta(ge=1, le=100)]
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # others the database can't have
 
 
 class NewNote(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,7 +29,7 @@ class NoteChange(msgspec.Struct, forbid_unknown_fields=True):
 
 def __mount__(app, mntopt):
     @app.get("")
-    async def index(was, before: int | None = None, limit: Limit = 20, q: str | None = None):
+    async def index(was, before: Id | None = None, limit: Limit = 20, q: str | None = None):
         """List notes, the newest first.
 
         `next` is the address of the page behind this one; it is null on the last one.
@@ -49,14 +50,14 @@ def __mount__(app, mntopt):
         was.response.set_header("Location", was.urlfor("notes.note", row.id))
         return was.API("201 Created", row)
 
-    @app.get("/<int:id>")
-    async def note(was, id):
+    @app.get("/<id>")
+    async def note(was, id: Id):
         """Read a note."""
         with was.db("@notes") as db:
             return was.API(found(was, await store.get(db, id)))
 
-    @app.patch("/<int:id>")
-    async def change(was, id, note: NoteChange):
+    @app.patch("/<id>")
+    async def change(was, id: Id, note: NoteChange):
         """Change the fields that are sent."""
         fields = msgspec.to_builtins(note)
         if not fields:
@@ -64,8 +65,8 @@ def __mount__(app, mntopt):
         with was.db("@notes") as db:
             return was.API(found(was, await store.change(db, id, fields)))
 
-    @app.delete("/<int:id>")
-    async def remove(was, id):
+    @app.delete("/<id>")
+    async def remove(was, id: Id):
         """Delete a note."""
         with was.db("@notes") as db:
             found(was, await store.remove(db, id))
