@@ -132,9 +132,11 @@ class WorkerSeat:
         self._report(LEAVING, [cause, reason, vain])
 
     def _report(self, kind: str, value: object) -> None:
+        line = json.dumps([kind, value]).encode() + b"\n"
         # Without a master nobody has to be told; alive_fd says the same to the worker's loop.
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.report_fd, json.dumps([kind, value]).encode() + b"\n")
+            while line:  # a signal may come when the pipe has taken half of a long one
+                line = line[os.write(self.report_fd, line) :]
 
     def end_with_master(self) -> None:
         """End this process at once if the master goes while it starts.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from typing import Any
 
 import pytest
 
 from skitai.errors import ConfigError
-from skitai.supervisor.seats import SEAT_VARIABLE, seat_from_environment
+from skitai.supervisor.seats import SEAT_VARIABLE, WorkerSeat, seat_from_environment
 
 
 def test_other_processes_have_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +65,30 @@ def test_a_seat_is_refused_when_its_descriptors_are_no_pipes(
         monkeypatch.setenv(SEAT_VARIABLE, seat_text({"alive": file.fileno()}))
         with pytest.raises(ConfigError, match=f"descriptor {file.fileno()} is not a pipe"):
             seat_from_environment()
+
+
+def test_a_long_report_is_whole_when_a_signal_interrupts_it() -> None:
+    reader, writer = os.pipe()
+    full = threading.Event()
+    received = bytearray()
+
+    def read() -> None:
+        full.wait()
+        while piece := os.read(reader, 65536):
+            received.extend(piece)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    before = signal.signal(signal.SIGALRM, lambda *_: full.set())
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        WorkerSeat(0, [], -1, writer).report_failed("no way", "deep " * 100_000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        full.set()
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+    lines = [json.loads(line) for line in received.splitlines()]
+    assert lines == [["trace", "deep " * 100_000], ["failed", "no way"]]
