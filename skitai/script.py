@@ -1,6 +1,6 @@
 """The launch script: where it is, how it was started, and how its errors reach the reader.
 
-``Service`` asks; nothing here depends on what the script describes.
+``Service`` and the commands ask; nothing here depends on what the script describes.
 """
 
 from __future__ import annotations

@@ -73,11 +73,13 @@ ROOMS: dict[str, set[str]] = {
     },
     "testing": {"errors", "wire"},
     "commands": {
-        "errors", "config", "places", "privileges", "server", "handlers", "worker", "supervisor",
-        "testing",
+        "errors", "config", "places", "privileges", "script", "server", "handlers", "worker",
+        "supervisor", "testing",
     },
     "__main__": {"commands"},
-    "skitai": {"errors", "current", "sockets", "preference", "tasks", "upstream", "service"},
+    "skitai": {
+        "errors", "current", "script", "sockets", "preference", "tasks", "upstream", "service",
+    },
 }  # fmt: skip
 
 # Where a lower part is started by name: allowed inside a function, never at the top of a module.

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from skitai.commands.project import write_project
 from skitai.errors import ConfigError, SkitaiError
-from skitai.script import leaving_readers
+from skitai.script import MISCONFIGURED, leaving_readers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCRIPT = "serve.py"
-MISCONFIGURED = 2
 
 
 class _Parser(argparse.ArgumentParser):
