@@ -190,7 +190,8 @@ def _keep_jobs(service: Service, settings: Settings, seat: WorkerSeat) -> int:
 
         return run_function(job, log_fd, settings, lambda: Errand(service, settings).call)
 
-    return Keeper(service.schedules, seat, JobBoard(service.memory), run).run()
+    board = JobBoard(service.memory)
+    return Keeper(service.schedules, seat, board, run, settings.drain_timeout).run()
 
 
 def _check_mounts(service: Service) -> None:

@@ -37,6 +37,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1, signal.SIGCHLD)
 LONGEST_SLEEP = 15.0  # nobody tells when the clock is set, so it is looked at
 STEADY_AFTER = 30.0  # a task that ran this long starts with a clean record
 LOOK_AGAIN = 0.5  # at a job that the process before still runs
+KILL_MARGIN = 2.5  # the master's STOP_MARGIN is more: it must not kill what kills the others
 MOST_AT_ONCE = 10  # runs of one job that may overlap
 
 
@@ -75,6 +76,7 @@ class Keeper:
         seat: from the master.
         board: in the memory of the service.
         run_function: in a forked child: runs the function of a job, and returns its exit code.
+        drain_timeout: of the service; when it stops, what runs is killed `KILL_MARGIN` later.
         wall, monotonic: the clocks, in seconds.
     """
 
@@ -84,6 +86,7 @@ class Keeper:
         seat: WorkerSeat,
         board: JobBoard,
         run_function: Callable[[Job, int], int],
+        drain_timeout: float,
         *,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -91,6 +94,7 @@ class Keeper:
         self._seat = seat
         self._board = board
         self._run_function = run_function
+        self._drain_timeout = drain_timeout
         self._wall = wall
         self._monotonic = monotonic
         self._inbox = SignalInbox(SIGNALS)
@@ -160,7 +164,7 @@ class Keeper:
         for keeping in self._keepings:
             keeping.starts.clear()
             for run in keeping.runs:
-                run.terminate(self._monotonic())
+                run.terminate(self._monotonic(), self._drain_timeout + KILL_MARGIN)
 
     def _retire(self) -> None:
         """Leave the jobs to a successor, and end what runs of them."""

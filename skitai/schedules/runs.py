@@ -117,10 +117,16 @@ class Run:
                     self.last_lines.append(text)
                     self._say(text)
 
-    def terminate(self, now: float) -> None:
-        """Ask all of it to end; after the job's time it is to be killed."""
-        if self.kill_at is None:
-            self.kill_at = now + self.job.stop_timeout
+    def terminate(self, now: float, most: float = math.inf) -> None:
+        """Ask all of it to end; after the job's time it is to be killed.
+
+        Parameters:
+            most: seconds after which it is killed even if the job has more time.
+        """
+        asked = self.stopping
+        until = self.kill_at if self.kill_at is not None else now + self.job.stop_timeout
+        self.kill_at = min(until, now + most)
+        if not asked:
             self.timeout_at = None
             # It may have become somebody whom this process may not signal, by sudo perhaps.
             with contextlib.suppress(ProcessLookupError, PermissionError):

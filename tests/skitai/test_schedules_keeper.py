@@ -11,8 +11,9 @@ import time
 from datetime import datetime, timezone
 
 import pytest
-from processes import eventually
+from processes import eventually, is_gone
 
+from skitai.schedules import keeper
 from skitai.schedules.declarations import Schedules
 from skitai.schedules.keeper import Keeper
 from skitai.schedules.runs import Run
@@ -45,6 +46,7 @@ class Desk:
 
     def __init__(self, folder, caplog) -> None:
         self.clock = Clock()
+        self.drain_timeout = PATIENCE
         self.schedules = Schedules(lambda: folder, lambda: True)
         self.board = JobBoard(SharedMemory(MEMORY_BYTES))
         self.caplog = caplog
@@ -91,14 +93,14 @@ class Desk:
 
         seat = WorkerSeat(0, [], alive_read, report_write, jobs=True)
         before = signal.getsignal(signal.SIGUSR2)
-        keeper = Keeper(
-            self.schedules, seat, self.board, lambda job, fd: 1,
+        process = Keeper(
+            self.schedules, seat, self.board, lambda job, fd: 1, self.drain_timeout,
             wall=self.clock.wall, monotonic=self.clock.monotonic,
         )  # fmt: skip
         thread = threading.Thread(target=play)
         thread.start()
         try:
-            assert keeper.run() == 0
+            assert process.run() == 0
         finally:
             thread.join(PATIENCE)
             assert signal.getsignal(signal.SIGUSR2) == before
@@ -251,3 +253,16 @@ def test_what_may_not_be_signalled_does_not_end_the_others(desk, monkeypatch):
 
     desk.run(scene)
     assert desk.said("job root was stopped, it was killed by SIGKILL") == 1
+
+
+def test_a_stop_waits_no_longer_than_the_service_and_leaves_nothing(desk, monkeypatch):
+    monkeypatch.setattr(keeper, "KILL_MARGIN", 0.1)
+    desk.drain_timeout = 0
+    desk.schedules.background_task(
+        "deaf", "trap '' TERM; setsid sh -c 'echo pid $$; exec sleep 1000' & wait; sleep 1000",
+        stop_timeout=1000,
+    )  # fmt: skip
+    desk.run(lambda: desk.wait_for("deaf: pid "))
+    assert desk.said("job deaf was stopped, it was killed by SIGKILL") == 1
+    [line] = [words for each in desk.caplog.records if "deaf: pid" in (words := each.getMessage())]
+    assert is_gone(int(line.split()[-1]))
