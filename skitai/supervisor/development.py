@@ -7,6 +7,7 @@ follow. The ``Supervisor`` has one; its methods are for the master's thread.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
 import secrets
@@ -117,6 +118,12 @@ class Development:
     def start(self) -> None:
         """Watch; when the first workers have been started, as this makes threads."""
         self._watcher.watch(self._sources(), named=self._settings.devel_watch)
+        address = self._settings.address
+        if not _is_private(address):
+            self._log.warning(
+                "--devel on %s: whoever reaches this port sees source, tracebacks and routes; "
+                "address='127.0.0.1' is for this machine alone", address,
+            )  # fmt: skip
 
     def stop(self) -> None:
         """End everything."""
@@ -237,6 +244,16 @@ class Development:
     ) -> None:
         state = f"{self._service}.{generation.number}.{self._saves}"
         write_order(descriptor, {"kind": kind, "state": state, "failure": failure})
+
+
+def _is_private(address: str) -> bool:
+    """Whether only programs of this machine reach an address."""
+    if address == "localhost" or address.startswith("unix:"):
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _last_words(overheard: Overheard, end: str) -> str:

@@ -137,6 +137,19 @@ def test_other_files_that_the_code_depends_on_reload(launch, name, text, path, a
     assert text_of(service, path).startswith(answer)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_the_start_says_who_reaches_the_pages(launch, address):
+    service = launch(
+        {**FILES, "serve.py": SERVE.replace("127.0.0.1", address).replace("SETTINGS", "")},
+        devel=True,
+    )
+    service.get("/shop/")
+    save(service, "site_app/words.py", "WORD = 'second'\n")
+    service.wait_for_log("changed: reloading")
+    warnings = re.findall(r"--devel on \S+ whoever reaches this port", service.log())
+    assert len(warnings) == (address == "0.0.0.0")
+
+
 def test_the_old_worker_ends_at_once_although_pages_and_sockets_are_open(launch):
     service = launch(FILES, devel=True)
     [worker] = service.workers()
