@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import weakref
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -407,12 +408,13 @@ def _end(
     others: Mapping[str, HttpSession],
     server: ServerProcess | None,
 ) -> None:
-    for driver in drivers:
-        driver.close()
-    for one in (session, *others.values()):
-        one.close()  # idle connections would only hold up the server's end
-    if server is not None:
-        server.stop()
+    with ExitStack() as ends:  # the last one first, and each whatever another raises
+        if server is not None:
+            ends.callback(server.stop)
+        for one in (session, *others.values()):
+            ends.callback(one.close)  # idle connections would only hold up the server's end
+        for driver in drivers:
+            ends.callback(driver.close)
 
 
 def _check_port(port: int | str, launches: bool) -> int:

@@ -6,6 +6,7 @@ The driver shares cookies with its test client; `skitai.testing.chromium` is the
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from skitai.testing.sessions import HttpSession
 
 LOOK_AGAIN = 0.02  # seconds between two looks at whether an element is there
+LAST_WRITES = 5.0  # seconds for processes of a browser that were killed to be gone
 
 
 class Driver:
@@ -42,11 +44,12 @@ class Driver:
         self._session = session
         self._timeout = timeout
         self._shared: dict[tuple[str, str], str] = {}
-        self._profile = tempfile.TemporaryDirectory(prefix="skitai-driver-")
+        # No TemporaryDirectory: at the end of the interpreter it would go before the browser.
+        self._profile = Path(tempfile.mkdtemp(prefix="skitai-driver-"))
         try:
-            self._chromium = Chromium(Path(self._profile.name), timeout)
+            self._chromium = Chromium(self._profile, timeout)
         except BaseException:
-            self._profile.cleanup()
+            _remove(self._profile)
             raise
         try:
             if url.startswith("https:"):  # as the client: tests make their own certificates
@@ -64,7 +67,7 @@ class Driver:
     def close(self) -> None:
         """End the browser, and remove what it wrote. May be called again."""
         self._chromium.close()
-        self._profile.cleanup()
+        _remove(self._profile)
 
     def navigate(self, url: str) -> None:
         """Go to a URL, and wait until it is loaded with its styles and scripts."""
@@ -199,3 +202,14 @@ class Element:
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]["exception"].get("description")))
         return answer["result"].get("value")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a profile, into which a dying process may still write."""
+    deadline = time.monotonic() + LAST_WRITES
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(LOOK_AGAIN)
+    if folder.exists():
+        shutil.rmtree(folder)  # tells what is wrong

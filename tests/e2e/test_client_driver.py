@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -180,4 +182,18 @@ def test_the_missing_browser_is_named(service, tmp_path, monkeypatch):
         pytest.raises(SkitaiError, match="apt-get install chromium"),
     ):
         client.driver()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_stays_when_the_interpreter_ends(service, tmp_path):
+    source = (
+        f"import skitai, tempfile\ntempfile.tempdir = {str(tmp_path)!r}\n"
+        f"client = skitai.test_client(port={service.port}, ssl={service.tls})\n"
+        "client.http2.get('/')\ndriver = client.driver()\ndriver.navigate('/')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", source],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
