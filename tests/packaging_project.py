@@ -26,8 +26,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import skitai
-from atila import API, Atila, File, HTTPError, Q
-from atila.was import Was
+from atila import API, Atila, File, HTTPError, Q, Was
 
 
 def __config__(pref: skitai.Preference) -> None:
