@@ -25,6 +25,8 @@ TEMPLATES, STATIC = "templates", "static"
 QUIET = 30  # without a further change, a set of changes is complete
 DEBOUNCE = 400  # a set of changes is complete anyway
 POLL_DELAY = 300  # where the file system can't notify
+RETURN_DELAY = 200  # a directory that was deleted is looked for so often
+DELETED = 3  # of watchfiles
 STOP_PATIENCE = 2.0  # seconds
 MAX_NEW = 2000  # files of a new directory that are looked at
 
@@ -108,27 +110,54 @@ class FileWatcher:
         paths = [path for path in paths if os.path.isdir(path)]
         if not paths:
             return
-        polls = bool(os.environ.get("WATCHFILES_FORCE_POLLING"))  # as watchfiles itself does
-        try:
-            files = RustNotify(paths, False, polls, POLL_DELAY, recursive, True)
-        except OSError as exc:  # e.g. the system's limit of watches
-            self._log.warning("reload on save is off for %s: %s", ", ".join(paths), exc)
+        files = self._open(paths, recursive)
+        if files is None:
             return
         (self._roots if recursive else self._flat).update(paths)
-        thread = threading.Thread(target=self._run, args=(files,), name="file-watcher", daemon=True)
+        thread = threading.Thread(
+            target=self._run, args=(files, paths, recursive), name="file-watcher", daemon=True
+        )
         self._threads.append(thread)
         thread.start()
 
-    def _run(self, files: RustNotify) -> None:
-        with files:
-            while True:
-                changes = files.watch(DEBOUNCE, QUIET, 0, self._stop)
-                if isinstance(changes, str):  # "stop"
-                    return
-                found = [(self.kind_of(path), path) for path in sorted(path for _, path in changes)]
-                kind = max((kind for kind, _ in found), default=Kind.NOTHING)
-                if kind:
-                    self._on_change(kind, next(path for one, path in found if one == kind))
+    def _open(self, paths: list[str], recursive: bool) -> RustNotify | None:
+        polls = bool(os.environ.get("WATCHFILES_FORCE_POLLING"))  # as watchfiles itself does
+        try:
+            return RustNotify(paths, False, polls, POLL_DELAY, recursive, True)
+        except OSError as exc:  # e.g. the system's limit of watches
+            self._log.warning("reload on save is off for %s: %s", ", ".join(paths), exc)
+            return None
+
+    def _run(self, files: RustNotify | None, paths: list[str], recursive: bool) -> None:
+        """Report changes; a directory that was deleted is watched again when it is back."""
+        lost: set[str] = set()
+        while files is not None:
+            with files:
+                now = self._report(files, paths, lost)
+            if now is None:
+                return
+            files = self._open([path for path in paths if path not in now], recursive)
+            self._tell(lost - now)
+            lost = now
+
+    def _report(self, files: RustNotify, paths: list[str], lost: set[str]) -> set[str] | None:
+        """Tell of changes until others than the ``lost`` directories are lost: which; None: end."""
+        while True:
+            changes = files.watch(DEBOUNCE, QUIET, RETURN_DELAY if lost else 0, self._stop)
+            if changes == "stop":
+                return None
+            found = set() if isinstance(changes, str) else changes
+            self._tell(path for _, path in found)
+            deleted = {path for kind, path in found if kind == DELETED}
+            now = {path for path in paths if path in deleted or not os.path.isdir(path)}
+            if now != lost:
+                return now
+
+    def _tell(self, paths: Iterable[str]) -> None:
+        found = [(self.kind_of(path), path) for path in sorted(paths)]
+        kind = max((kind for kind, _ in found), default=Kind.NOTHING)
+        if kind:
+            self._on_change(kind, next(path for one, path in found if one == kind))
 
     # Judging
 

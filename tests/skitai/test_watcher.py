@@ -141,3 +141,24 @@ def test_without_a_directory_there_is_a_warning(caplog: pytest.LogCaptureFixture
     made.watch(["/nowhere/at/all"])
     assert "there is no directory to watch" in caplog.text
     made.stop()
+
+
+def test_a_directory_that_is_made_again_is_watched_again(tmp_path: Path) -> None:
+    code, look = tmp_path / "code", tmp_path / "look"
+    code.mkdir()
+    look.mkdir()
+    watching = Watching(tmp_path)
+    watching.watcher.watch([str(code)], assets=[str(look)])
+    try:
+        look.rmdir()
+        assert watching.next() == (Kind.PAGE, str(look))
+        (code / "views.py").touch()  # the others are watched meanwhile
+        assert watching.next() == (Kind.CODE, str(code / "views.py"))
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "logo.svg").touch()
+        (tmp_path / "new").rename(look)
+        assert watching.next() == (Kind.PAGE, str(look))
+        (look / "second.svg").touch()
+        assert watching.next() == (Kind.PAGE, str(look / "second.svg"))
+    finally:
+        watching.watcher.stop()
