@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skitai.errors import SkitaiError, StartupError
-from skitai.importer import display, explain, user_frames
+from skitai.importer import display, explain, is_library, user_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -158,7 +158,8 @@ def show_errors_plainly() -> None:
         if not isinstance(exc, SkitaiError):
             previous(kind, exc, traceback)
             return
-        frames = user_frames(exc)
+        known = user_frames(exc)
+        frames = [frame for frame in known if not is_library(frame.filename)] or known
         place = f"{display(frames[-1].filename)}, line {frames[-1].lineno}: " if frames else ""
         print(f"{place}{explain(exc)}", file=sys.stderr)
         raise SystemExit(MISCONFIGURED)

@@ -138,6 +138,12 @@ def test_an_error_before_anything_is_mounted_is_one_line_too(tmp_path, source, m
     assert "\n" not in text
 
 
+def test_an_error_that_comes_by_way_of_a_library_has_the_line_of_the_script(tmp_path):
+    source = "import skitai\nskitai.add_option('-m', '--mode=M')\nskitai.get_option('-m')"
+    text = refusal(tmp_path, source, "--mode")
+    assert text == "serve.py, line 3: argument --mode/-m: expected one argument"
+
+
 def test_other_exceptions_of_a_script_are_shown_as_they_come(tmp_path):
     done = run_script(tmp_path, "import skitai\nsys = 1 / 0")
     assert done.returncode == 1
