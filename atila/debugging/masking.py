@@ -41,7 +41,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _VALUE = r"b?\"(?:[^\"\\\n]|\\.)*\"|b?'(?:[^'\\\n]|\\.)*'"
 # What a value is given to: name=, and 'name': with its quotes written in any way. A name begins
 # where no other can: what can't fail at many places is quick with long words.
-_GIVEN = re.compile(r"(?<![\w.-])(?P<name>[\w.-]+)(?:=(?!=)|\\*[\"']\s*:\s*)")
+_GIVEN = re.compile(r"(?<![\w.-])(?P<name>[\w.-]+)(?:=(?!=)|\)=\(|\\*[\"']\s*:\s*)")
 _WRITTEN = re.compile(
     # In a text within a text the quotes have strokes; one that is cut off has no second quote.
     rf"{_VALUE}|(?P<mark>\\+[\"']).*?(?P=mark)|b?\\*[\"'].*|[^\s,;&)\]}}>\"'={{\[(\\]+"
@@ -54,6 +54,7 @@ _HEADER = re.compile(
     r"(?P<head>\b(?:proxy-authorization|authorization|(?:set-)?cookie|x-(?:api|auth)-\w+) *: *)"
     r"(?P<value>[^\s\"'][^\r\n\"']*)", re.I
 )  # fmt: skip
+_PEM = re.compile(r"(?P<head>-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^-]+")
 _SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic) +(?=[a-z.~+/=-]*[A-Z0-9_])[\w.~+/=-]{6,}")
 # A password may have any sign that people forget to quote; a number is a port.
 _CREDENTIALS = re.compile(
@@ -131,6 +132,7 @@ class Masker:
 
     def text(self, text: str) -> str:
         """The text without known secrets, and without what is given to names of secrets."""
+        text = _PEM.sub(rf"\g<head>{MASK}", text)
         text = _SCHEME.sub(rf"\g<scheme> {MASK}", _HEADER.sub(rf"\g<head>{MASK}", self.known(text)))
         return _hide_given(text)
 

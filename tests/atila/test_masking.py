@@ -144,6 +144,11 @@ def test_a_known_secret_never_stays(secret, before, after):
         ("Proxy-Authorization: Basic eDp5", f"Proxy-Authorization: {MASK}"),
         ("Set-Cookie: a=b; Path=/", f"Set-Cookie: {MASK}"),
         ("sent 'Bearer eyJhbGciOi.J9'", f"sent 'Bearer {MASK}'"),
+        ("Key (token)=(a-b) already exists", f"Key (token)=({MASK}) already exists"),
+        (
+            "-----BEGIN EC PRIVATE KEY-----\nMII\n-----END",
+            f"-----BEGIN EC PRIVATE KEY-----{MASK}-----END",
+        ),
         ("Basic authentication failed", "Basic authentication failed"),
         ("db://me:p@ss@host/x", f"db://me:{MASK}@host/x"),
         ("redis://:p/ss@host/0", f"redis://:{MASK}@host/0"),
