@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from skitai.commands.written_files import sealed
@@ -81,8 +82,8 @@ def unit_text(
         f"ExecStart={_command_line(command)}",
         "ExecReload=/bin/kill -HUP $MAINPID",
         "KillMode=mixed",
-        f"TimeoutStartSec={start:g}" if start else "TimeoutStartSec=infinity",
-        f"TimeoutStopSec={settings.drain_timeout + 2 * STOP_MARGIN:g}",
+        f"TimeoutStartSec={ceil(start)}" if start else "TimeoutStartSec=infinity",
+        f"TimeoutStopSec={ceil(settings.drain_timeout + 2 * STOP_MARGIN)}",
         "Restart=on-failure",
         f"RestartSec={RESTART_SECONDS}",
         # A misconfigured service would fail again.

@@ -404,3 +404,11 @@ def test_commands_of_the_line_are_carried_out(tmp_path, units):
 def test_a_service_without_a_name_is_not_installed(tmp_path, words):
     with pytest.raises(ConfigError, match="needs a name for the service"):
         carry_out(*launch_of(tmp_path, *words, named=False))
+
+
+def test_times_are_whole_seconds_however_long(tmp_path, units):
+    unit = make(tmp_path, drain_timeout=2_000_000.5, start_timeout=1_500_000.0)
+    unit.install()
+    assert value_of(unit.path, "TimeoutStopSec") == "2000011"
+    assert value_of(unit.path, "TimeoutStartSec") == "1500005"
+    assert verify(unit.path) == []
