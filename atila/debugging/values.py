@@ -221,6 +221,8 @@ class Describer:
         return self._describe(item, depth + 1)
 
     def _hide(self, value: Any) -> str:
+        if type(value) in (list, tuple):  # "keys" and the like, which are words of other texts
+            return MASK
         with suppress(RuntimeError):  # another thread has changed it meanwhile
             self.hidden.update(filter(is_telling, texts_in(value)))
         return MASK
