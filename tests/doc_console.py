@@ -98,8 +98,9 @@ class Console:
             raise PageError(f"{command.place}: the service printed\n{service.log()}")
 
     def _execute(self, command: Command, words: list[str]) -> None:
+        environ = {name: os.environ[name] for name in os.environ if name != "PYTEST_ADDOPTS"}
         done = subprocess.run(
-            words, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            words, cwd=self._folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         self._exit_code = done.returncode

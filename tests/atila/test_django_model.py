@@ -248,9 +248,9 @@ def run(folder, source):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("from atila.patches.djangopatch import Model", "ConfigError: Django is not set up when"),
+        ("from atila.patches.djangopatch import Model", "line 1: Django is not set up when"),
         ("from atila.patches import djangopatch as d; d.static_directories()",
-         "ConfigError: Django is not set up when its static files are looked for"),
+         "serve.py, line 1: Django is not set up when its static files are looked for"),
         ("from atila.patches.djangopatch import setup; setup('nowhere')",
          "nowhere.py' does not exist: correct the path"),
         ("from atila.patches import djangopatch as d\nd.setup('conf/settings')\n"
@@ -265,7 +265,7 @@ def run(folder, source):
          "DJANGO_SETTINGS_MODULE is 'a.b' already"),
         ("import sys; sys.modules['django'] = None\n"
          "from atila.patches.djangopatch import setup; setup('conf/settings')",
-         "ConfigError: Django is missing: pip install 'skitai[django]'"),
+         "serve.py, line 2: Django is missing: pip install 'skitai[django]'"),
     ],
 )  # fmt: skip
 def test_mistakes_of_the_set_up_are_told(tmp_path, monkeypatch, source, said):

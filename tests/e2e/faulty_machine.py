@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PR_CAPBSET_DROP = 24  # prctl(2)
 # capabilities(7)
 DAC_OVERRIDE, DAC_READ_SEARCH, SETGID, SETUID, NET_BIND_SERVICE = 1, 2, 6, 7, 10
+# Nor may a disk without room cut what Python keeps of the modules that it has compiled.
+FOR_ALL = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,7 +93,7 @@ def types(
     try:
         return subprocess.run(
             [sys.executable, "-W", "error", *command, *words],
-            cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+            cwd=folder, env={**os.environ, **FOR_ALL, **variables},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=4 * PATIENCE,
             preexec_fn=fault, check=False,
         )  # fmt: skip

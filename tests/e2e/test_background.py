@@ -377,8 +377,9 @@ def test_who_gives_up_a_start_leaves_nothing(operator):
     write_files(operator.folder, {"shop.py": slow})
     command = [sys.executable, "serve.py", f"--port={operator.port}", "start"]
     with subprocess.Popen(
-        command, cwd=operator.folder, env=operator.environ, stderr=subprocess.PIPE
-    ) as process:
+        command, cwd=operator.folder, env=operator.environ, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
+    ) as process:  # fmt: skip
         eventually(lambda: len(processes_in(operator.folder)) >= 3, "master and worker")
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None

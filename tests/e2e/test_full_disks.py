@@ -57,6 +57,12 @@ ROOM = 32768  # bytes; logs are longer, what is captured of the output is shorte
 LARGE = b"x" * (4 << 20)
 
 
+@pytest.fixture(autouse=True)
+def keep_compiled_modules_whole(monkeypatch):
+    """Python doesn't notice when what it keeps of a module is cut off by a full disk."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 def project(options=""):
     return {
         "serve.py": SERVE.replace("OPTIONS", options),

@@ -64,7 +64,7 @@ MISTAKES = {
         [], ["route 'a' must start with '/'", "myapp/__init__.py", "line 7"],
     ),
     "unknown option": (failing(), ["--wrokers=2"], ["--wrokers", "did you mean '--workers'?"]),
-    "wrong option value": (failing(), ["--workers=0"], ["workers", "'0'", "at least 1"]),
+    "wrong option value": (failing(), ["--workers=0"], ["workers", "'0'", "from 1 to 256"]),
     "option without value": (failing(), ["--port"], ["--port", "expected one argument"]),
     "command": (failing(), ["restrat"], ["'restrat'", "did you mean 'restart'?"]),
     "wrong value": (failing(serve=GOOD.format("threads='many'")), [], ["threads", "'many'"]),
