@@ -385,7 +385,7 @@ def test_every_module_can_be_imported_first(package):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
