@@ -19,7 +19,7 @@ from skitai.devel.orders import FAILURE, HELLO, OrderReader, is_channel
 from skitai.devel.pages import PageChannel, PageExchange
 from skitai.errors import HTTPError
 from skitai.server.exchange import ClientGone
-from skitai.server.representation import Head
+from skitai.server.representation import EVENT_STREAM, Head
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +35,6 @@ PREFIX = "/-/devel/"
 SCRIPT, EVENTS = PREFIX + "refresh.js", PREFIX + "refresh"
 MAX_STREAMS = 256  # pages that listen, of a worker
 PING_SECONDS = 15.0  # proxies end what says nothing for long
-EVENT_STREAM = "text/event-stream"
 _FRESH = ("Cache-Control", "no-store")
 
 
@@ -117,8 +116,7 @@ class Refresher:
         if self._channel >= 0:
             self._loop.remove_reader(self._channel)
         for exchange in list(self._streams):
-            self._streams.discard(exchange)
-            exchange.end()
+            exchange.conclude()
         self._schedule_ping()
 
     # -- what the master tells

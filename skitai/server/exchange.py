@@ -31,7 +31,6 @@ log = logging.getLogger("skitai")
 
 SHORT_BODY = 64 * 1024  # bytes
 RETRY_SECONDS = "5"
-EVENT_STREAM = "text/event-stream"
 
 
 class ClientGone(Exception):
@@ -296,10 +295,12 @@ class Exchange:
         end, it is completed, and the app finds its client gone.
         """
         self.channel.start(self, head)
-        if head.content_type.startswith(EVENT_STREAM):
+        if head.content_type.startswith(representation.EVENT_STREAM):
             server = self.channel.server
             server.event_streams.add(self)
-            if server.draining:
+            if self.gone:  # since the head was sent: `lost` has not found it
+                server.event_streams.discard(self)
+            elif server.draining:
                 server.loop.call_soon_threadsafe(self.conclude)
 
     def write(self, data: bytes) -> bool:

@@ -24,6 +24,7 @@ except ImportError:
 
 Fields = list[tuple[str, str]]
 
+EVENT_STREAM = "text/event-stream"
 GZIP_LEVEL = 4
 BROTLI_QUALITY = 4
 ENCODINGS = ("gzip",) if brotli is None else ("br", "gzip")
@@ -156,7 +157,7 @@ def _partial(head: Head, body: bytes, ranges: list[tuple[int, int]]) -> bytes:
 def compressible(content_type: str) -> bool:
     """Whether a body of this type shrinks; event streams are left alone, they must not wait."""
     media = content_type.partition(";")[0].strip().lower()
-    return (media.startswith("text/") and media != "text/event-stream") or media in _COMPRESSIBLE
+    return (media.startswith("text/") and media != EVENT_STREAM) or media in _COMPRESSIBLE
 
 
 def _compress(request: Request, head: Head, body: bytes) -> bytes:

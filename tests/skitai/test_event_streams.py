@@ -11,8 +11,8 @@ import pytest
 from serving import Serving, Toy, happens, until
 
 from atila import Atila
-from skitai.server.exchange import EVENT_STREAM
-from skitai.server.representation import Head
+from skitai.server.connection import Connection
+from skitai.server.representation import EVENT_STREAM, Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,4 +156,22 @@ def test_one_that_ends_by_itself_is_forgotten() -> None:
     app.loop("/", events)
     with Serving(app) as serving:
         assert serving.get("/").body == b"data: 1\n\n"
+        assert not serving.server.event_streams
+
+
+def test_one_whose_client_leaves_while_it_begins_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = Connection.start
+
+    def begin_and_leave(connection: Connection, exchange: Exchange, head: Head) -> None:
+        begin(connection, exchange, head)
+        exchange.lost()
+
+    monkeypatch.setattr(Connection, "start", begin_and_leave)
+    app = Toy()
+    app.loop("/", lambda exchange: exchange.start(Head(200, EVENT_STREAM)))
+    with Serving(app) as serving, serving.connect() as client:
+        client.send("GET / HTTP/1.1", "Host: a")
+        assert client.read_head().status == 200
         assert not serving.server.event_streams
