@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from skitai.log import reopen
 from skitai.schedules.declarations import ALLOW, QUEUE, Job, Moment
 from skitai.schedules.runs import LOOK_SECONDS, Run
-from skitai.supervisor.children import backoff, describe_end
+from skitai.supervisor.children import STEADY_AFTER, backoff, describe_end, in_words
 from skitai.supervisor.signals import SignalInbox
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ log = logging.getLogger("skitai")
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1, signal.SIGCHLD)
 # All in seconds.
 LONGEST_SLEEP = 15.0  # nobody tells when the clock is set, so it is looked at
-STEADY_AFTER = 30.0  # a task that ran this long starts with a clean record
 LOOK_AGAIN = 0.5  # at a job that the process before still runs
 KILL_MARGIN = 2.5  # the master's STOP_MARGIN is more: it must not kill what kills the others
 MOST_AT_ONCE = 10  # runs of one job that may overlap
@@ -322,8 +321,7 @@ class Keeper:
         if keeping.trigger is None and not run.stopping:
             if took >= STEADY_AFTER:
                 keeping.losses = 0
-            delay = self._rest(keeping, now)
-            again = f"in {delay:g} s" if delay else "at once"
+            again = in_words(self._rest(keeping, now))
             log.error("job %s %s: it is started again %s%s", job.name, end, again, _tail(run))
             self._count(keeping, "restarts")
         elif run.timed_out:

@@ -20,6 +20,7 @@ FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 5.0
 FIRST_PAUSE = 30.0
 LONGEST_PAUSE = 3600.0
+STEADY_AFTER = 30.0  # who ran this long starts with a clean record
 START_FAILED = 2  # exit code of a worker whose app or listener could not be started
 
 
@@ -32,6 +33,11 @@ def backoff(losses: int) -> float:
     if not losses:
         return 0.0
     return min(FIRST_BACKOFF * 2.0 ** min(losses - 1, 16), LONGEST_BACKOFF)
+
+
+def in_words(delay: float) -> str:
+    """When a replacement comes, for a log line."""
+    return f"in {delay:g} s" if delay else "at once"
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +67,21 @@ class Slot:
     def __str__(self) -> str:
         return "the process of jobs" if self.jobs else f"worker w{self.number}"
 
+    def absolve(self, child: Child, now: float) -> None:
+        """Forget earlier losses when the worker that has ended had served for long."""
+        if child.ready_at is not None and now - child.ready_at >= STEADY_AFTER:
+            self.losses = 0
+
     def next_delay(self) -> float:
         """Seconds to wait with the next replacement."""
         self.losses += 1
         return backoff(self.losses - 1)
+
+    def replace_later(self, now: float) -> str:
+        """Decide when the next replacement starts; that in words."""
+        delay = self.next_delay()
+        self.respawn_at = now + delay
+        return in_words(delay)
 
     def vacate(self, child: Child) -> None:
         """A worker that had this slot, or was about to, has ended."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from skitai.supervisor.children import Child, Generation
 
-STEADY_AFTER = 30.0  # seconds after which it starts with a clean record
-
 
 class JobsProcess:
     """Keeps one process for the jobs of a service, if there are any.
@@ -63,16 +61,13 @@ class JobsProcess:
         child.slot.vacate(child)
         self.let_go(child)
         if child.slot is self._slot:
-            if child.ready_at is not None and time.monotonic() - child.ready_at >= STEADY_AFTER:
-                child.slot.losses = 0
+            child.slot.absolve(child, time.monotonic())
             self.lost(child.slot, child.failure or end)
 
     def lost(self, slot: Slot, reason: str) -> None:
         """Start another one after a pause."""
         if slot is self._slot:
-            delay = slot.next_delay()
-            slot.respawn_at = time.monotonic() + delay
-            when = f"in {delay:g} s" if delay else "at once"
+            when = slot.replace_later(time.monotonic())
             self._log.error("%s: another one is started %s", reason, when)
 
     def waiting(self) -> list[Slot]:

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from skitai.supervisor.seats import WorkerSeat
 
 # All in seconds.
-STEADY_AFTER = 30.0  # a worker that served this long starts with a clean record
 STOP_MARGIN = 5.0  # for umount hooks, after the time that draining may take
 LONGEST_SLEEP = 86400.0  # the system's own limit is 24 days
 
@@ -291,8 +290,7 @@ class Supervisor:
             self._relief.bereft(slot)
         else:
             slot.child = None
-            if child.ready_at is not None and now - child.ready_at >= STEADY_AFTER:
-                slot.losses = 0
+            slot.absolve(child, now)
             refused = not was_ready and (bool(child.failure) or code == START_FAILED)
             refused &= not child.late
             self._worker_lost(slot, end, was_ready=was_ready, refused=refused)
@@ -323,9 +321,8 @@ class Supervisor:
 
     def _schedule(self, slot: Slot, reason: str) -> None:
         """Replace a worker after the delay that its slot has come to."""
-        delay = slot.next_delay()
-        slot.respawn_at = time.monotonic() + delay
-        self._log.warning("%s: replaced %s", reason, f"in {delay:g} s" if delay else "at once")
+        when = slot.replace_later(time.monotonic())
+        self._log.warning("%s: replaced %s", reason, when)
 
     def _time_left(self) -> float | None:
         """Seconds until the next timer is due."""

@@ -125,7 +125,7 @@ def run(
     tired: bool = False,
     watch: str = "",
     quick: bool = False,
-    steady_after: float = master.STEADY_AFTER,
+    steady_after: float = children.STEADY_AFTER,
     **settings: Any,
 ) -> None:
     """Run the service, or become one of its workers.
@@ -149,7 +149,7 @@ def run(
     seat = seat_from_environment()
     if seat is not None:
         occupy(seat, serve_worker, options.name)
-    master.STEADY_AFTER = steady_after
+    children.STEADY_AFTER = steady_after
     if quick:
         children.LONGEST_BACKOFF = 0.01
         master.STOP_MARGIN = 0.1
