@@ -6,7 +6,6 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from skitai.bus.bus import Bus
 from skitai.supervisor.seats import NO_SEAT
 from skitai.worker import Credentials, Worker
 
@@ -38,10 +37,7 @@ class Errand(Worker):
 
         Raises what the function raises, and ``RuntimeError`` when there is no such ``was``.
         """
-        loop = asyncio.get_running_loop()
-        bus = Bus(loop)
-        peers = self._make_peers(loop, bus)
-        try:
+        async with self._without_port() as peers:
             for mount in self._mounts:
                 peers.add(mount.name, mount.load())
             for mount in self._mounts:
@@ -60,5 +56,3 @@ class Errand(Worker):
                 result = await asyncio.to_thread(function, found)
                 if inspect.isawaitable(result):  # a lambda or an object that calls a coroutine
                     await result
-        finally:
-            await self._end(bus)

@@ -61,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
         "places", "sites",
     },
     "supervisor": {"errors", "config", "log", "net", "devel"},
-    "errand": {"bus", "supervisor", "worker"},
+    "errand": {"supervisor", "worker"},
     "schedules": {"errors", "config", "log", "stores", "executors", "supervisor"},
     "starting": {
         "errors", "log", "config", "options", "importer", "privileges", "script", "targets",
