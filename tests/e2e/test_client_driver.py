@@ -10,8 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from live_service import LiveService, write_files
-from tls_project import make_certificates
+from client_project import serving
 
 import skitai
 from skitai.errors import SkitaiError
@@ -67,14 +66,9 @@ SERVE = """
 
 @pytest.fixture(scope="module", params=["plain", "tls"])
 def service(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("driver")
-    make_certificates(folder)
-    setup = "skitai.enable_ssl('server.pem')" if request.param == "tls" else ""
-    write_files(folder, {"serve.py": SERVE.replace("SETUP", setup)})
-    service = LiveService(folder)
-    service.tls = request.param == "tls"
-    yield service
-    service.close()
+    folder, tls = tmp_path_factory.mktemp("driver"), request.param == "tls"
+    with serving(folder, {"serve.py": SERVE}, tls=tls) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from live_service import LiveService, write_files
-from tls_project import make_certificates
+from client_project import serving
 
 import skitai
 from skitai.errors import SkitaiError
@@ -72,15 +71,13 @@ class GreeterStub:
 
 @pytest.fixture(scope="module", params=["tls", "plain"])
 def service(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grpc")
-    make_certificates(folder)
-    setup = "skitai.enable_ssl('server.pem')" if request.param == "tls" else ""
-    files = {"methods.py": GREETINGS, "serve.py": SERVE.replace("SETUP", setup)}
-    write_files(folder, {**files, "greeter.py": GREETER.read_text()})
-    service = LiveService(folder)
-    service.tls = request.param == "tls"
-    yield service
-    service.close()
+    folder, tls = tmp_path_factory.mktemp("grpc"), request.param == "tls"
+    with serving(
+        folder,
+        {"serve.py": SERVE, "methods.py": GREETINGS, "greeter.py": GREETER.read_text()},
+        tls=tls,
+    ) as service:
+        yield service
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 import requests
-from live_service import LiveService, eventually, write_files
-from tls_project import make_certificates
+from client_project import APP, serving
+from live_service import eventually
 
 import skitai
 from skitai.errors import SkitaiError
@@ -17,53 +17,7 @@ from skitai.testing.launcher import free_port
 
 pytestmark = pytest.mark.e2e
 
-SERVE = """
-    import asyncio
-    import skitai
-    from atila import Atila
-
-    app = Atila(__name__)
-    app.securekey = "only for tests"
-    waiting = []
-
-    METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-    @app.route("/echo", methods=METHODS)
-    def echo(was, **given):
-        request = was.request
-        return was.API(method=request.method, given=given, version=request.version,
-                       extra=request.get_header("X-Extra"))
-
-    @app.route("/login")
-    def login(was, user):
-        was.session["user"] = user
-        return was.redirect("/who")
-
-    @app.route("/who")
-    def who(was):
-        return was.session.get("user") or "nobody"
-
-    @app.route("/peer")
-    async def peer(was, n: int):
-        # Nobody is answered before all have asked.
-        waiting.append(n)
-        while len(waiting) % 8:
-            await asyncio.sleep(0.01)
-        return f"{n} {was.request._exchange.channel.peer[1]}"
-
-    @app.route("/port")
-    def port(was):
-        return str(was.request._exchange.channel.peer[1])
-
-    @app.route("/large")
-    def large(was):
-        return "0123456789" * 100_000
-
-    @app.route("/silent")
-    async def silent(was):
-        await asyncio.sleep(60)
-        return ""
-
+SERVE = f"""{APP}
     if __name__ == "__main__":
         skitai.mount("/", app)
         SETUP
@@ -73,14 +27,9 @@ SERVE = """
 
 @pytest.fixture(scope="module", params=["tls", "plain"])
 def service(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("http2")
-    make_certificates(folder)
-    setup = "skitai.enable_ssl('server.pem')" if request.param == "tls" else ""
-    write_files(folder, {"serve.py": SERVE.replace("SETUP", setup)})
-    service = LiveService(folder)
-    service.tls = request.param == "tls"
-    yield service
-    service.close()
+    folder, tls = tmp_path_factory.mktemp("http2"), request.param == "tls"
+    with serving(folder, {"serve.py": SERVE}, tls=tls) as service:
+        yield service
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import threading
 import psutil
 import pytest
 import requests
+from client_project import APP
 from live_service import LiveService, eventually, write_files
 from tls_project import make_certificates, make_pair
 
@@ -18,51 +19,7 @@ from skitai.errors import SkitaiError
 
 pytestmark = pytest.mark.e2e
 
-SERVE = """
-    import asyncio
-    import skitai
-    from atila import Atila
-
-    app = Atila(__name__)
-    app.securekey = "only for tests"
-    waiting = []
-
-    @app.route("/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-    def echo(was, **given):
-        request = was.request
-        return was.API(method=request.method, given=given, version=request.version,
-                       extra=request.get_header("X-Extra"))
-
-    @app.route("/login")
-    def login(was, user):
-        was.session["user"] = user
-        return was.redirect("/who")
-
-    @app.route("/who")
-    def who(was):
-        return was.session.get("user") or "nobody"
-
-    @app.route("/peer")
-    async def peer(was, n: int):
-        # Nobody is answered before all have asked.
-        waiting.append(n)
-        while len(waiting) % 8:
-            await asyncio.sleep(0.01)
-        return f"{n} {was.request._exchange.channel.peer[1]}"
-
-    @app.route("/port")
-    def port(was):
-        return str(was.request._exchange.channel.peer[1])
-
-    @app.route("/large", methods=["GET", "POST"])
-    def large(was):
-        return was.request.body or "0123456789" * 100_000
-
-    @app.route("/silent")
-    async def silent(was):
-        await asyncio.sleep(60)
-        return ""
-
+SERVE = f"""{APP}
     if __name__ == "__main__":
         skitai.mount("/", app)
         skitai.enable_ssl("server.pem")
